@@ -1,0 +1,24 @@
+import { createRequire } from 'node:module';
+import { IvshmemError } from '../errors/index.ts';
+
+/** Beside a bundle; inside the published package; the two build folders of a checkout. */
+const candidates = [
+  './addon.node',
+  `../../prebuilds/${process.platform}-${process.arch}.node`,
+  '../../native/build/Release/addon.node',
+  '../../native/build/Debug/addon.node',
+];
+
+/** Loads the addon from the first place that has it; the error names every path tried and why it failed. */
+export function loadAddon(): unknown {
+  const require = createRequire(import.meta.url);
+  const tried: string[] = [];
+  for (const candidate of candidates) {
+    try {
+      return require(candidate);
+    } catch (cause) {
+      tried.push(`${candidate} (${(cause as Error).message.split('\n')[0]})`);
+    }
+  }
+  throw new IvshmemError('ERR_IVSHMEM_ADDON_ABSENT', { tried: tried.join('; ') });
+}

@@ -1,0 +1,147 @@
+import { loadAddon } from './addon.ts';
+
+/**
+ * The declared surface of native/: mechanism only (fd, mmap, ioctl, eventfd, uv handles).
+ * Every call that fails in the kernel throws an Error with `code` ('EACCES'), `errno` (positive) and `syscall`.
+ * File descriptors are plain numbers owned by the caller; close them with fs.closeSync.
+ */
+export interface Binding {
+  // --- memory (native/mapping) ---
+  /** mmap(MAP_SHARED) of `fd`; offset and length in bytes, both page-aligned by the caller. */
+  mapFile(fd: number, offset: number, length: number, writable: boolean): Mapping;
+  /** Anonymous private memory, page-aligned, zeroed, locked for DMA; `hugePages` asks for 2 MiB pages (throws ENOMEM if none). */
+  mapAnonymous(length: number, hugePages: boolean): Mapping;
+  /** memfd_create + ftruncate; sealed: F_SEAL_SHRINK|GROW|SEAL. hugePages: MFD_HUGETLB (2 MiB). */
+  createMemfd(name: string, length: number, sealed: boolean, hugePages: boolean): number;
+  /** memcpy with non-temporal stores for lengths >= 4 KiB; byte offsets into two ArrayBuffers, bounds-checked. */
+  copyNonTemporal(target: ArrayBuffer, targetOffset: number, source: ArrayBuffer, sourceOffset: number, length: number): void;
+
+  // --- eventfd (native/eventfd) ---
+  /** eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC). */
+  eventfdCreate(): number;
+  /** Adds 1. A full counter is not an error. */
+  eventfdSignal(fd: number): void;
+  /** Reads and resets the counter; 0 when it was not signalled. */
+  eventfdDrain(fd: number): number;
+
+  // --- UNIX sockets with descriptor passing (native/unix_socket) ---
+  /** AF_UNIX SOCK_STREAM, non-blocking, bound and listening. '@name' is an abstract socket. */
+  socketListen(path: string, backlog: number): number;
+  /** accept4(NONBLOCK|CLOEXEC); -1 when nobody waits. */
+  socketAccept(fd: number): number;
+  /** Connects (blocking for the UNIX connect only); the fd returned is non-blocking. */
+  socketConnect(path: string): number;
+  /** SO_PEERCRED of a connected socket. */
+  socketCredentials(fd: number): { pid: number; uid: number; gid: number };
+  /** SO_SNDBUF (bytes asked; the kernel may clamp). */
+  socketSendBuffer(fd: number, bytes: number): void;
+  /**
+   * One sendmsg: one signed 64-bit little-endian integer (a safe integer) and at most one fd (-1: none), MSG_NOSIGNAL.
+   * False when the socket is full (EAGAIN). A short write cannot happen: 8 bytes on a stream socket are checked and throw.
+   */
+  sendMessage(fd: number, value: number, passFd: number): boolean;
+  /** sendMessage for n messages as one sendmmsg burst: how many were taken (0..n). fds[i] = -1: none. */
+  sendMessages(fd: number, values: readonly number[], fds: readonly number[]): number;
+  /** One 8-byte message and its fd (-1: none; CLOEXEC set). null: nothing yet. undefined: end of stream. Reassembles fragments internally per fd. */
+  receiveMessage(fd: number): { value: number; fd: number } | null | undefined;
+
+  // --- waiting (native/fd_watch, native/interrupt_thread, native/loop_waiter) ---
+  readonly FdWatch: new (fd: number, onEvent: (readable: boolean, writable: boolean) => void) => FdWatch;
+  readonly InterruptThread: new (eventfds: readonly number[], onInterrupt: (vector: number, count: number) => void) => InterruptThread;
+  readonly LoopWaiter: new (options: LoopWaiterOptions) => LoopWaiter;
+
+  // --- VFIO: one function per ioctl (native/vfio), linux/vfio.h ---
+  vfioApiVersion(container: number): number;
+  vfioCheckExtension(container: number, extension: number): number;
+  vfioSetIommu(container: number, type: number): void;
+  vfioGroupStatus(group: number): number;
+  vfioGroupSetContainer(group: number, container: number): void;
+  vfioGroupUnsetContainer(group: number): void;
+  vfioGroupGetDevice(group: number, name: string): number;
+  vfioDeviceInfo(device: number): { flags: number; regions: number; irqs: number };
+  vfioRegionInfo(device: number, index: number): { flags: number; size: number; offset: number };
+  vfioIrqInfo(device: number, index: number): { flags: number; count: number };
+  /** VFIO_IRQ_SET_DATA_EVENTFD|ACTION_TRIGGER from vector `start`; -1 in eventfds de-assigns one. */
+  vfioSetIrqEventfds(device: number, index: number, start: number, eventfds: readonly number[]): void;
+  /** VFIO_IRQ_SET_DATA_NONE|ACTION_TRIGGER with count 0: disables the whole index. */
+  vfioDisableIrqs(device: number, index: number): void;
+  vfioUnmaskIrq(device: number, index: number): void;
+  vfioDeviceReset(device: number): void;
+  /** VFIO_IOMMU_MAP_DMA of [offset, offset+length) of a mapping at I/O virtual address `iova`. */
+  vfioMapDma(container: number, mapping: Mapping, offset: number, length: number, iova: number, readable: boolean, writable: boolean): void;
+  vfioUnmapDma(container: number, iova: number, length: number): void;
+
+  // --- ABI: the numbers of the C++ twin, compared with src/ by a test ---
+  readonly abi: Readonly<Record<string, number>>;
+}
+
+/** Owning mmap. `buffer` is an external ArrayBuffer; it is detached before the memory is unmapped. */
+export interface Mapping {
+  readonly buffer: ArrayBuffer;
+  readonly byteLength: number;
+  /** Detaches `buffer`, then unmaps. Idempotent. Every view of it reads length 0 afterwards. */
+  close(): void;
+  /**
+   * Puts private zero pages over the mapping (MAP_FIXED) and keeps `buffer` attached: after a surprise removal loads
+   * return zeros and stores go nowhere, instead of SIGBUS.
+   */
+  revoke(): void;
+}
+
+/** uv_poll on one fd. Created stopped and unref'ed. */
+export interface FdWatch {
+  start(readable: boolean, writable: boolean): void;
+  stop(): void;
+  ref(): void;
+  unref(): void;
+  /** Stops and closes the handle (the fd stays open). Idempotent. */
+  close(): void;
+}
+
+/**
+ * A thread that owns eventfds: sleeps in epoll, drains, counts, and tells JavaScript through a threadsafe function,
+ * coalescing while a call is under way. Unref'ed: it never keeps the process alive.
+ */
+export interface InterruptThread {
+  /** Interrupts seen per vector since creation (sum of eventfd counters, so coalesced rings count singly per drain). */
+  counts(): number[];
+  /** Wake-ups that carried no signal. */
+  spurious(): number;
+  ref(): void;
+  unref(): void;
+  /** Joins the thread. Idempotent. Also run at environment exit. */
+  close(): void;
+}
+
+export interface LoopWaiterOptions {
+  /** The words to watch: any non-zero one means work. Live shared memory. */
+  readonly words: Int32Array;
+  /** One word: 1 while this side sleeps and wants its doorbell rung. */
+  readonly armed: Int32Array;
+  /** The eventfd of the doorbell, or -1 when there is none (polled backends). */
+  readonly eventfd: number;
+  /** Longest spin in uv_prepare, nanoseconds; 0 never spins. Halves when spinning finds nothing, doubles back when it does. */
+  readonly spinNs: number;
+  /** With eventfd -1: how often to look while asleep, milliseconds. */
+  readonly pollMs: number;
+  /** Called on the loop when a word is non-zero or the bell rang. It must consume the words. */
+  readonly onWork: () => void;
+}
+
+/**
+ * The event-loop-friendly wait (docs/decisions/): uv_prepare spins on `words` while the loop has nothing else to do
+ * (its backend fd is not readable, its timeout is not 0), then stores armed=1, fences, re-checks, and lets uv_poll on the
+ * eventfd wake the loop; uv_check stores armed=0. Created stopped and unref'ed.
+ */
+export interface LoopWaiter {
+  start(): void;
+  stop(): void;
+  ref(): void;
+  unref(): void;
+  /** [spins that found work, sleeps, bells, spurious bells] since creation. */
+  statistics(): number[];
+  /** Must be called before the memory under `words` and `armed` is unmapped. Stores armed=0. Idempotent. */
+  close(): void;
+}
+
+export const binding: Binding = loadAddon() as Binding;
