@@ -1,0 +1,165 @@
+/**
+ * The shared-memory layout of a region, version 1.0. docs/shared-memory.md is the normative text; a test holds the
+ * two together. All fields are little-endian 32-bit words; `W` constants are word indices within their structure.
+ * Nothing here is a pointer: positions are pages of 4096 bytes or byte offsets from the start of the region.
+ */
+
+export const PAGE_BYTES = 4096;
+export const LAYOUT_MAJOR = 1;
+export const LAYOUT_MINOR = 0;
+/** "IVSH" "MEM1", the first eight bytes. */
+export const MAGIC_0 = 0x48535649;
+export const MAGIC_1 = 0x314d454d;
+
+export const MIN_REGION_BYTES = 1 << 20;
+export const MAX_SLOTS = 256;
+/** Bounded by one line of summary bits: 16 words x 32 pending words x 32 channels. */
+export const MAX_CHANNELS = 16384;
+/** The slot the server itself occupies. */
+export const SERVER_SLOT = 0;
+export const NAME_BYTES = 32;
+export const SERVICE_BYTES = 64;
+
+/** Region header: page 0. Written once by the server before the first client is admitted. */
+export const HEADER_W = {
+  magic0: 0,
+  magic1: 1,
+  /** major << 16 | minor */
+  version: 2,
+  regionPages: 3,
+  slots: 4,
+  vectors: 5,
+  channels: 6,
+  slotTablePage: 7,
+  memberPage: 8,
+  channelTablePage: 9,
+  heapPage: 10,
+  /** 16 random bytes, new each time a server formats the region. */
+  uuid: 12,
+  /** NAME_BYTES x 2 bytes of UTF-8, NUL-padded. */
+  name: 16,
+  /** CRC-32 (zlib) of words 0..31. */
+  checksum: 32,
+  /** 1 once everything else is in place (release; pairs with the acquire in readHeader). */
+  ready: 33,
+} as const;
+export const REGION_NAME_BYTES = 64;
+
+/** Slot table entry: written by the server only. */
+export const SLOT_BYTES = 64;
+export const SLOT_W = { state: 0, epoch: 1, pid: 2, uid: 3, gid: 4, generation: 5, name: 8 } as const;
+export const SLOT_FREE = 0;
+/** A client holds the slot; no driver has said HELLO yet. */
+export const SLOT_OCCUPIED = 1;
+/** A driver attached: name and generation are valid. */
+export const SLOT_ATTACHED = 2;
+
+/** Member block: one page per slot. */
+export const MEMBER_BYTES = PAGE_BYTES;
+export const MEMBER_W = {
+  /** 1 while the member sleeps. Written by the member; a peer that exchanges 1 for 0 owes it a doorbell. */
+  armed: 0,
+  /** 16 words; bit b of word w says pending word w*32+b may be non-zero. Alone on its line: this is the line a member spins on. */
+  summary: 16,
+  /** 512 words; bit b of word w: channel w*32+b (in the server's block: slot w*32+b) has work. */
+  pending: 32,
+  /** Request to the server: [seq, op, 62 words of arguments]. Written by the member; `seq` last (release). */
+  request: 640,
+  /** Reply of the server: [seq, status, 14 words]. Written by the server; `seq` last (release). */
+  reply: 768,
+  /** Channel events from the server: [count], then at `events` a ring of EVENT_ENTRIES channel numbers; count last (release). */
+  eventCount: 832,
+  events: 848,
+} as const;
+export const SUMMARY_WORDS = 16;
+export const PENDING_WORDS = 512;
+export const REQUEST_WORDS = 64;
+export const REPLY_WORDS = 16;
+export const EVENT_ENTRIES = 128;
+/** Channel 0 does not exist: its pending bit announces a reply or channel events. */
+export const CONTROL_BIT = 0;
+
+/** Operations of the request mailbox. Arguments follow in word order. */
+export const OP_HELLO = 1; // [version, generation, name(8 words)]
+export const OP_LISTEN = 2; // [service(16 words)] -> [listener]
+export const OP_UNLISTEN = 3; // [listener]
+export const OP_CONNECT = 4; // [queueSize, dataBytes, peerName(8 words), service(16 words)] -> [channel, generation]
+export const OP_CLOSE = 5; // [channel, generation]
+export const OP_GOODBYE = 6; // []
+
+export const STATUS_OK = 0;
+export const STATUS_VERSION = 1;
+export const STATUS_NO_SERVICE = 2;
+export const STATUS_NO_MEMORY = 3;
+export const STATUS_NO_CHANNEL = 4;
+export const STATUS_NAME_TAKEN = 5;
+export const STATUS_BAD_REQUEST = 6;
+export const STATUS_NOT_ATTACHED = 7;
+export const STATUS_QUOTA = 8;
+
+/** Channel table entry: written by the server only. */
+export const CHANNEL_BYTES = 64;
+export const CHANNEL_W = {
+  state: 0,
+  /** Incremented each time the entry is allocated; names one life of it. */
+  generation: 1,
+  /** slot of the connecting member | slot of the listening member << 16 */
+  slots: 2,
+  connectorEpoch: 3,
+  listenerEpoch: 4,
+  firstPage: 5,
+  pages: 6,
+  /** Descriptors per direction, a power of two. */
+  queueSize: 7,
+  /** Bytes of data area per direction, a multiple of 4096. */
+  dataBytes: 8,
+  /** CLOSED_* bits: which side is gone, and how. */
+  closed: 9,
+  listener: 10,
+} as const;
+export const CHANNEL_FREE = 0;
+export const CHANNEL_OPEN = 1;
+export const CLOSED_CONNECTOR = 1;
+export const CLOSED_LISTENER = 2;
+/** With one of the above: that side died instead of closing. */
+export const CLOSED_DIED = 4;
+
+export const DESCRIPTOR_BYTES = 16;
+/** Each event suppression structure sits alone on 128 bytes (two lines: adjacent-line prefetch). */
+export const SUPPRESSION_STRIDE = 128;
+export const MIN_QUEUE_SIZE = 2;
+export const MAX_QUEUE_SIZE = 32768;
+
+/** Byte offsets of one direction within a channel's memory. */
+export interface DirectionLayout {
+  readonly ring: number;
+  readonly driverEvent: number;
+  readonly deviceEvent: number;
+  readonly data: number;
+}
+
+const pageUp = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+
+/**
+ * One channel's memory: direction 0 (connector drives, listener is the device), then direction 1 (the reverse).
+ * Each direction is ring | driver event | device event, padded to a page, then its data area.
+ */
+export function channelLayout(queueSize: number, dataBytes: number): { directions: [DirectionLayout, DirectionLayout]; bytes: number } {
+  const head = pageUp(queueSize * DESCRIPTOR_BYTES + 2 * SUPPRESSION_STRIDE);
+  const at = (start: number): DirectionLayout => ({
+    ring: start,
+    driverEvent: start + queueSize * DESCRIPTOR_BYTES,
+    deviceEvent: start + queueSize * DESCRIPTOR_BYTES + SUPPRESSION_STRIDE,
+    data: start + head,
+  });
+  return { directions: [at(0), at(head + dataBytes)], bytes: 2 * (head + dataBytes) };
+}
+
+/** Where the tables of a region of this shape lie, in pages. */
+export function tablePages(slots: number, channels: number): { slotTablePage: number; memberPage: number; channelTablePage: number; heapPage: number } {
+  const slotTablePage = 1;
+  const memberPage = slotTablePage + pageUp(slots * SLOT_BYTES) / PAGE_BYTES;
+  const channelTablePage = memberPage + slots;
+  const heapPage = channelTablePage + pageUp(channels * CHANNEL_BYTES) / PAGE_BYTES;
+  return { slotTablePage, memberPage, channelTablePage, heapPage };
+}
