@@ -1,4 +1,13 @@
-import { constants, existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { PciAddress } from './address.ts';
 import { ConfigSpace } from './config-space.ts';
@@ -18,8 +27,14 @@ export interface Resource {
 }
 
 /** Without O_CREAT: an attribute that is absent must say ENOENT, not sysfs's EACCES for creating files. */
-const writeAttribute: WriteAttribute = (path, value) =>
-  writeFileSync(path, value, { flag: constants.O_WRONLY });
+const writeAttribute: WriteAttribute = (path, value) => {
+  const fd = openSync(path, constants.O_WRONLY);
+  try {
+    writeSync(fd, value);
+  } finally {
+    closeSync(fd);
+  }
+};
 
 /** PCI functions as sysfs shows them, below `root` (Documentation/ABI/testing/sysfs-bus-pci). Errors are the kernel's own (`code`). */
 export class PciSysfs {
