@@ -144,7 +144,10 @@ const pageUp = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PAGE_B
  * One channel's memory: direction 0 (connector drives, listener is the device), then direction 1 (the reverse).
  * Each direction is ring | driver event | device event, padded to a page, then its data area.
  */
-export function channelLayout(queueSize: number, dataBytes: number): { directions: [DirectionLayout, DirectionLayout]; bytes: number } {
+export function channelLayout(
+  queueSize: number,
+  dataBytes: number,
+): { directions: [DirectionLayout, DirectionLayout]; bytes: number } {
   const head = pageUp(queueSize * DESCRIPTOR_BYTES + 2 * SUPPRESSION_STRIDE);
   const at = (start: number): DirectionLayout => ({
     ring: start,
@@ -156,7 +159,10 @@ export function channelLayout(queueSize: number, dataBytes: number): { direction
 }
 
 /** Where the tables of a region of this shape lie, in pages. */
-export function tablePages(slots: number, channels: number): { slotTablePage: number; memberPage: number; channelTablePage: number; heapPage: number } {
+export function tablePages(
+  slots: number,
+  channels: number,
+): { slotTablePage: number; memberPage: number; channelTablePage: number; heapPage: number } {
   const slotTablePage = 1;
   const memberPage = slotTablePage + pageUp(slots * SLOT_BYTES) / PAGE_BYTES;
   const channelTablePage = memberPage + slots;

@@ -14,7 +14,13 @@ export interface Binding {
   /** memfd_create + ftruncate; sealed: F_SEAL_SHRINK|GROW|SEAL. hugePages: MFD_HUGETLB (2 MiB). */
   createMemfd(name: string, length: number, sealed: boolean, hugePages: boolean): number;
   /** memcpy with non-temporal stores for lengths >= 4 KiB; byte offsets into two ArrayBuffers, bounds-checked. */
-  copyNonTemporal(target: ArrayBuffer, targetOffset: number, source: ArrayBuffer, sourceOffset: number, length: number): void;
+  copyNonTemporal(
+    target: ArrayBuffer,
+    targetOffset: number,
+    source: ArrayBuffer,
+    sourceOffset: number,
+    length: number,
+  ): void;
 
   // --- eventfd (native/eventfd) ---
   /** eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC). */
@@ -46,8 +52,14 @@ export interface Binding {
   receiveMessage(fd: number): { value: number; fd: number } | null | undefined;
 
   // --- waiting (native/fd_watch, native/interrupt_thread, native/loop_waiter) ---
-  readonly FdWatch: new (fd: number, onEvent: (readable: boolean, writable: boolean) => void) => FdWatch;
-  readonly InterruptThread: new (eventfds: readonly number[], onInterrupt: (vector: number, count: number) => void) => InterruptThread;
+  readonly FdWatch: new (
+    fd: number,
+    onEvent: (readable: boolean, writable: boolean) => void,
+  ) => FdWatch;
+  readonly InterruptThread: new (
+    eventfds: readonly number[],
+    onInterrupt: (vector: number, count: number) => void,
+  ) => InterruptThread;
   readonly LoopWaiter: new (options: LoopWaiterOptions) => LoopWaiter;
 
   // --- VFIO: one function per ioctl (native/vfio), linux/vfio.h ---
@@ -68,7 +80,15 @@ export interface Binding {
   vfioUnmaskIrq(device: number, index: number): void;
   vfioDeviceReset(device: number): void;
   /** VFIO_IOMMU_MAP_DMA of [offset, offset+length) of a mapping at I/O virtual address `iova`. */
-  vfioMapDma(container: number, mapping: Mapping, offset: number, length: number, iova: number, readable: boolean, writable: boolean): void;
+  vfioMapDma(
+    container: number,
+    mapping: Mapping,
+    offset: number,
+    length: number,
+    iova: number,
+    readable: boolean,
+    writable: boolean,
+  ): void;
   vfioUnmapDma(container: number, iova: number, length: number): void;
 
   // --- ABI: the numbers of the C++ twin, compared with src/ by a test ---
