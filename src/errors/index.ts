@@ -5,12 +5,14 @@ import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
 import { regionErrors } from './region.ts';
 import { serverErrors } from './server.ts';
+import { vfioErrors } from './vfio.ts';
 import { virtqueueErrors } from './virtqueue.ts';
 
 /** Every error this package raises, by its stable code. docs/errors.md is checked against it. */
 export const catalogue = {
   ...deviceErrors,
   ...regionErrors,
+  ...vfioErrors,
   ...virtqueueErrors,
   ...channelErrors,
   ...serverErrors,
