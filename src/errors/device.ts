@@ -5,7 +5,8 @@ export const deviceErrors = {
   ERR_IVSHMEM_ADDON_ABSENT: {
     attempted: 'load the native addon',
     why: 'none of these could be loaded: {tried}',
-    remedy: 'Run `npm run build:native` (needs g++ and make), or install the package for linux-x64 or linux-arm64.',
+    remedy:
+      'Run `npm run build:native` (needs g++ and make), or install the package for linux-x64 or linux-arm64.',
     kind: 'failure',
   },
   ERR_IVSHMEM_DEVICE_ABSENT: {
@@ -35,7 +36,8 @@ export const deviceErrors = {
   ERR_IVSHMEM_ACCESS_DENIED: {
     attempted: 'open {on}',
     why: 'permission denied',
-    remedy: 'Give this user access with `sudo ivshmem bind --user $USER`, or on a host ask for admission to the region.',
+    remedy:
+      'Give this user access with `sudo ivshmem bind --user $USER`, or on a host ask for admission to the region.',
     kind: 'failure',
   },
   ERR_IVSHMEM_VFIO: {
@@ -43,6 +45,36 @@ export const deviceErrors = {
     why: '{why}',
     remedy: '{hint}',
     kind: 'failure',
+  },
+  ERR_IVSHMEM_UIO: {
+    attempted: '{operation} on {on}',
+    why: '{why}',
+    remedy: '{hint}',
+    kind: 'failure',
+  },
+  ERR_IVSHMEM_BAR_ABSENT: {
+    attempted: 'map BAR{bar} of {on}',
+    why: 'the device has no such BAR',
+    remedy: 'Check that this is an ivshmem device (`lspci -nn` shows 1af4:1110).',
+    kind: 'failure',
+  },
+  ERR_IVSHMEM_BACKEND: {
+    attempted: 'open the backend "{backend}"',
+    why: '{why}',
+    remedy: "Use 'auto', 'vfio', 'uio' or 'host'; 'host' needs the path of the server's socket.",
+    kind: 'usage',
+  },
+  ERR_IVSHMEM_VECTOR: {
+    attempted: 'use vector {vector} of {on}',
+    why: '{why}',
+    remedy: 'Choose a vector from 0 to `vectors` - 1 that nobody has taken; a polled device has none.',
+    kind: 'usage',
+  },
+  ERR_IVSHMEM_PEER: {
+    attempted: 'ring vector {vector} of peer {peer}',
+    why: 'peer IDs are 0 to 65535 and vectors 0 to 255',
+    remedy: 'Use the ID the peer reads as its ivPosition.',
+    kind: 'usage',
   },
   ERR_IVSHMEM_CLOSED: {
     attempted: '{operation}',

@@ -1,0 +1,135 @@
+import type { Backend, BackendKind } from '../backend/backend.ts';
+import { IvshmemError } from '../errors/index.ts';
+import { binding } from '../native/binding.ts';
+import { type InterruptCallback, Interrupts, type InterruptThreadClass } from './interrupts.ts';
+
+const MAX_PEER = 0xffff;
+/** QEMU looks at 8 bits of a Doorbell's vector (ivshmem_io_write). */
+const MAX_VECTOR = 0xff;
+
+/**
+ * An ivshmem device: a place in shared memory, an ID among the peers, a doorbell (ivshmem spec). The same for a guest (vfio,
+ * uio) and for a host process that is a peer over the server's socket (host).
+ */
+export class IvshmemDevice {
+  readonly #backend: Backend;
+  readonly #interrupts: Interrupts;
+  readonly #removedCallbacks: (() => void)[] = [];
+  #removed = false;
+  #closed = false;
+
+  /** Takes ownership of the backend. openDevice finds one. */
+  constructor(backend: Backend, thread: InterruptThreadClass = binding.InterruptThread) {
+    this.#backend = backend;
+    this.#interrupts = new Interrupts(backend.on, backend.interrupts, thread);
+    backend.onRemoved(() => {
+      this.#removed = true;
+      for (const callback of this.#removedCallbacks.splice(0)) callback();
+    });
+  }
+
+  get kind(): BackendKind {
+    return this.#backend.kind;
+  }
+
+  /** PCI address or socket path, for messages. */
+  get on(): string {
+    return this.#backend.on;
+  }
+
+  /** This peer's ID; 0 as well on a device without interrupts (ivshmem-plain). */
+  get ivPosition(): number {
+    return this.#backend.ivPosition;
+  }
+
+  /**
+   * BAR2, the shared memory. Detached (length 0) after close(); zeros after a removal. Peers write to it at any time: copy, check
+   * the copy, use the copy.
+   */
+  get memory(): ArrayBuffer {
+    this.#check('use the shared memory');
+    return this.#backend.memory.buffer;
+  }
+
+  /** Interrupt vectors of this device; 0 when it must be polled (uio, ivshmem-plain). */
+  get vectors(): number {
+    return this.#backend.interrupts.length;
+  }
+
+  /** Whether the device was unplugged. Then ring() goes nowhere and memory reads as zeros. */
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Rings a vector of a peer, after a full fence: what was stored before is visible to whom it wakes. An absent peer or
+   * vector is ignored, as the device ignores it. Rings coalesce. ERR_IVSHMEM_PEER for numbers no peer can have.
+   */
+  ring(peer: number, vector: number): void {
+    this.#check('ring a doorbell');
+    if (!(peer >= 0 && peer <= MAX_PEER && vector >= 0 && vector <= MAX_VECTOR))
+      throw new IvshmemError('ERR_IVSHMEM_PEER', { peer, vector });
+    this.#backend.ring(peer, vector);
+  }
+
+  /**
+   * Calls back for interrupts of a vector, with how many doorbells were seen since the last call (at least 1; coalesced rings
+   * count once). A native thread waits for them; it does not keep the process alive. One spurious call is possible
+   * right after opening. Returns a function that takes the callback off.
+   */
+  onInterrupt(vector: number, callback: InterruptCallback): () => void {
+    this.#check('wait for interrupts');
+    return this.#interrupts.on(vector, callback);
+  }
+
+  /** Hands a vector's eventfd to the caller, to poll as it likes until close(): onInterrupt will refuse it from now on. */
+  takeVector(vector: number): number {
+    this.#check('take a vector');
+    return this.#interrupts.take(vector);
+  }
+
+  /** Interrupts per vector since opening, as the native thread counted them; 0 for vectors it does not own. */
+  interruptCounts(): number[] {
+    return this.#interrupts.counts();
+  }
+
+  /** Wake-ups of the native thread that carried no interrupt. */
+  spuriousWakeups(): number {
+    return this.#interrupts.spurious();
+  }
+
+  /** While on, an interrupt that may come keeps the process alive (only for vectors with a callback). Off at first. */
+  keepAlive(on: boolean): void {
+    this.#interrupts.keepAlive(on);
+  }
+
+  /**
+   * Calls back once if the device is unplugged; at once, in a microtask, when it is gone already. Memory shows zeros by then and
+   * the device is the kernel's again.
+   */
+  onRemoved(callback: () => void): void {
+    if (this.#removed) queueMicrotask(callback);
+    else this.#removedCallbacks.push(callback);
+  }
+
+  /** Joins the interrupt threads, detaches and unmaps the memory, closes the device. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    // The threads poll the backend's eventfds, so they go first.
+    this.#interrupts.close();
+    this.#backend.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #check(operation: string): void {
+    if (this.#closed) throw new IvshmemError('ERR_IVSHMEM_CLOSED', { operation, on: this.#backend.on });
+  }
+}

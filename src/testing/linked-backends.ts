@@ -1,0 +1,88 @@
+import { closeSync } from 'node:fs';
+import type { Backend } from '../backend/backend.ts';
+import { binding, type Mapping } from '../native/binding.ts';
+
+export interface LinkedBackendsOptions {
+  /** Vectors per peer (default 2). 0: polled, as uio is. */
+  readonly vectors?: number;
+}
+
+/** A backend whose unplugging a test can stage. */
+export interface LinkedBackend extends Backend {
+  /** What a hot-unplug does: memory turns to zero pages, rings go nowhere, onRemoved runs. */
+  unplug(): void;
+}
+
+/**
+ * Several peers in one process, without server, QEMU or root: one sealed memfd that each maps for itself, and real eventfds for
+ * doorbells. Peer n has ivPosition n. Close each of them.
+ */
+export function linkedBackends(
+  peers: number,
+  sizeBytes: number,
+  options: LinkedBackendsOptions = {},
+): LinkedBackend[] {
+  const { vectors = 2 } = options;
+  const memfd = binding.createMemfd('ivshmem-linked', sizeBytes, true, false);
+  try {
+    const linked: Linked[] = [];
+    for (let peer = 0; peer < peers; peer++) {
+      const eventfds = Array.from({ length: vectors }, () => binding.eventfdCreate());
+      linked.push(new Linked(peer, binding.mapFile(memfd, 0, sizeBytes, true), eventfds, linked));
+    }
+    return linked;
+  } finally {
+    closeSync(memfd); // The mappings keep the memory.
+  }
+}
+
+class Linked implements LinkedBackend {
+  readonly kind = 'host';
+  readonly on: string;
+  readonly ivPosition: number;
+  readonly memory: Mapping;
+  readonly #eventfds: readonly number[];
+  readonly #all: readonly Linked[];
+  readonly #removed: (() => void)[] = [];
+  #state: 'open' | 'removed' | 'closed' = 'open';
+
+  constructor(peer: number, memory: Mapping, eventfds: readonly number[], all: readonly Linked[]) {
+    this.ivPosition = peer;
+    this.on = `linked peer ${peer}`;
+    this.memory = memory;
+    this.#eventfds = eventfds;
+    this.#all = all;
+  }
+
+  get interrupts(): readonly number[] {
+    return this.#eventfds;
+  }
+
+  ring(peer: number, vector: number): void {
+    if (this.#state === 'open') this.#all[peer]?.interrupt(vector);
+  }
+
+  /** What the device does with a doorbell for this peer. */
+  interrupt(vector: number): void {
+    const eventfd = this.#eventfds[vector];
+    if (this.#state === 'open' && eventfd !== undefined) binding.eventfdSignal(eventfd);
+  }
+
+  onRemoved(callback: () => void): void {
+    this.#removed.push(callback);
+  }
+
+  unplug(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'removed';
+    this.memory.revoke();
+    for (const callback of this.#removed.splice(0)) callback();
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.memory.close();
+    for (const eventfd of this.#eventfds) closeSync(eventfd);
+  }
+}
