@@ -2,16 +2,10 @@ import type { Entry } from './define.ts';
 
 /** The command line itself. */
 export const cliErrors = {
-  ERR_IVSHMEM_CLI_OPTION: {
-    attempted: 'use {option}',
-    why: '"{value}" is not allowed',
-    remedy: 'It takes {allowed}.',
-    kind: 'usage',
-  },
-  ERR_IVSHMEM_CLI_CONFLICT: {
-    attempted: 'use {one} together with {other}',
-    why: 'they exclude each other',
-    remedy: 'Leave one out; see --help.',
+  ERR_IVSHMEM_CLI_USAGE: {
+    attempted: 'understand the command line',
+    why: '{why}',
+    remedy: 'See `ivshmem --help`, or --help after a command.',
     kind: 'usage',
   },
 } as const satisfies Record<string, Entry>;

@@ -19,8 +19,8 @@ export interface BindOptions {
   readonly allowNoIommu?: boolean;
   /** Only say what would be done. */
   readonly dryRun?: boolean;
-  /** Run after all devices are bound; when it throws, everything is taken back. */
-  readonly finish?: () => void;
+  /** Run after all devices are bound (or planned); when it throws, everything is taken back. */
+  readonly finish?: (results: readonly BindResult[]) => void;
 }
 
 export interface BindResult {
@@ -62,7 +62,7 @@ export function bindDevices(
         notes: notes(choice, options),
       });
     }
-    if (!dryRun) options.finish?.();
+    options.finish?.(results);
     return results;
   } catch (error) {
     rollbackAll(system, transactions, error);

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { register as bind } from './bind.ts';
+import { register as doctor } from './doctor.ts';
+import { fail } from './fail.ts';
+import { register as status } from './status.ts';
+import { register as unbind } from './unbind.ts';
+
+/** One file per command, in the order --help shows them. Each loads what it needs only when it runs. */
+const commands: readonly ((program: Command) => void)[] = [bind, unbind, status, doctor];
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+const program = new Command('ivshmem')
+  .description('Inter-VM communication at memory speed')
+  .version(version())
+  // Commands inherit both, so they are set before these are registered: errors are thrown, and printed in one place.
+  .exitOverride()
+  .configureOutput({ outputError: () => {} });
+for (const register of commands) register(program);
+
+// A reader that goes away (`ivshmem status | head -1`) ends the program quietly, as it does others.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // Not process.exit: what was printed must reach a pipe first.
+  process.exitCode = fail(error, (text) => process.stderr.write(text));
+}
