@@ -13,6 +13,7 @@ namespace ivshmem::ring {
 // An available buffer, copied out of the ring and checked.
 struct AvailableBuffer {
   uint16_t id = 0;
+  bool tag = false;
   uint32_t readable = 0;              // elements in front that the device reads; the rest it writes
   std::span<const Element> elements;  // valid until the next take()
 };
@@ -125,7 +126,7 @@ class DeviceRing {
   struct Taken {
     uint32_t writable = 0;  // bytes
     uint16_t descriptors = 0;
-    uint16_t id = 0;
+    uint16_t id = 0;  // with its tag, as it goes back
   };
 
   // A buffer being read: how it is checked while its elements arrive.
@@ -146,9 +147,10 @@ class DeviceRing {
     const bool fits =
         head.flags & kIndirect ? read_table(head, &reader) : read_chain(head, &reader, &descriptors, &id);
     if (broken() || !fits) return false;
-    if (id >= size_) return give_up(Violation::kBufferId);
+    if ((id & kIdMask) >= size_) return give_up(Violation::kBufferId);
     if (reader.writable_bytes > UINT32_MAX) return give_up(Violation::kAddress);
-    *out = {id, reader.readable, std::span<const Element>(elements_).subspan(stored_, reader.count)};
+    *out = {static_cast<uint16_t>(id & kIdMask), (id & kTag) != 0, reader.readable,
+            std::span<const Element>(elements_).subspan(stored_, reader.count)};
     stored_ += reader.count;
     const auto writable = static_cast<uint32_t>(reader.writable_bytes);
     taken_[place(oldest_, buffers_)] = {writable, static_cast<uint16_t>(descriptors), id};
@@ -186,9 +188,9 @@ class DeviceRing {
     const uint32_t entries = head.len / sizeof(Descriptor);
     if (entries == 0 || entries > size_ || head.len % sizeof(Descriptor) != 0)
       return give_up(Violation::kIndirectTable);
-    // A table is read by 64-bit words, so it must lie on them; tables from an allocator do.
+    // The specification asks no alignment of tables; both our sides ask what it asks of the ring.
     if (!region_.contains(addr, head.len)) return give_up(Violation::kAddress);
-    if ((reinterpret_cast<uintptr_t>(region_.base) + addr) % 8 != 0)
+    if ((reinterpret_cast<uintptr_t>(region_.base) + addr) % kDescriptorAlignment != 0)
       return give_up(Violation::kIndirectTable);
     if (stored_ + entries > size_) return false;
     const Table table(region_.at(addr));

@@ -38,13 +38,13 @@ class DriverRing {
   uint32_t outstanding() const { return buffers_; }
 
   // Puts a buffer into the ring as a chain, unpublished. Readable elements come before writable ones
-  // (§2.8.17). False if there is no room now, the ring is broken, or the elements are not a legal chain in
-  // the region.
-  bool add(std::span<const Element> elements, uint64_t cookie) {
+  // (§2.8.17). `tag` reaches the device with the buffer. False if there is no room now, the ring is broken,
+  // or the elements are not a legal chain in the region.
+  bool add(std::span<const Element> elements, uint64_t cookie, bool tag = false) {
     uint32_t writable = 0;
     if (!has_room(elements.size()) || !legal(elements, &writable)) return false;
     const auto count = static_cast<uint32_t>(elements.size());
-    const uint16_t id = start(count, writable, cookie);
+    const uint16_t id = start(count, writable, cookie, tag);
     for (uint32_t i = 0; i < count; i++) {
       const bool last = i + 1 == count;
       const auto flags = static_cast<uint16_t>((elements[i].writable ? kWrite : 0) | (last ? 0 : kNext));
@@ -56,11 +56,12 @@ class DriverRing {
   // Puts a buffer into the ring as one slot that names a table (§2.8.7). The table is written here, at
   // `table` in the region (16-byte aligned, 16 bytes for each element), and is the device's to read until the
   // buffer comes back.
-  bool add_indirect(std::span<const Element> elements, uint64_t table, uint64_t cookie) {
+  bool add_indirect(std::span<const Element> elements, uint64_t table, uint64_t cookie, bool tag = false) {
     uint32_t writable = 0;
     const uint64_t bytes = elements.size() * sizeof(Descriptor);
     if (!has_room(1) || elements.size() > size_ || !legal(elements, &writable)) return false;
-    if (!region_.contains(table, bytes) || (reinterpret_cast<uintptr_t>(region_.base) + table) % 8 != 0)
+    if (!region_.contains(table, bytes) ||
+        (reinterpret_cast<uintptr_t>(region_.base) + table) % kDescriptorAlignment != 0)
       return false;
     const Table entries(region_.at(table));
     for (uint32_t i = 0; i < elements.size(); i++) {
@@ -68,7 +69,7 @@ class DriverRing {
       entries.put_addr(i, elements[i].addr);
       entries.put_tail(i, {elements[i].len, 0, flags}, std::memory_order_relaxed);
     }
-    const uint16_t id = start(1, writable, cookie);
+    const uint16_t id = start(1, writable, cookie, tag);
     put(table, {static_cast<uint32_t>(bytes), id, kIndirect});
     return true;
   }
@@ -157,7 +158,7 @@ class DriverRing {
 
   // Ids go round in the order of use: at most `size_` buffers are outstanding, so none is in use twice, and
   // how far a used id is from the oldest tells how many buffers its batch has.
-  uint16_t start(uint32_t count, uint32_t writable, uint64_t cookie) {
+  uint16_t start(uint32_t count, uint32_t writable, uint64_t cookie, bool tag) {
     const uint16_t id = next_id_;
     outstanding_[id] = {cookie, writable, count};
     next_id_ = following(id);
@@ -165,7 +166,7 @@ class DriverRing {
     free_ -= count;
     unreported_ =
         unreported_ + count < size_ ? unreported_ + count : size_;  // a whole lap passes every event
-    return id;
+    return static_cast<uint16_t>(id | (tag ? kTag : 0));
   }
 
   // Writes a slot. The first since publish() is held back: while it is not available the device reads none
@@ -190,12 +191,13 @@ class DriverRing {
     // before.
     const Tail tail = table_.tail(next_used_.index, std::memory_order_acquire);
     if (!next_used_.is_used(tail.flags)) return false;
-    if (tail.id >= size_) return give_up(Violation::kBufferId);
-    const uint32_t ahead = tail.id >= oldest_ ? tail.id - oldest_ : tail.id + size_ - oldest_;
+    const uint32_t id = tail.id & kIdMask;
+    if (id >= size_) return give_up(Violation::kBufferId);
+    const uint32_t ahead = id >= oldest_ ? id - oldest_ : id + size_ - oldest_;
     if (ahead >= published_) return give_up(Violation::kBufferId);
     // §2.8.4: without WRITE nothing was written and the length means nothing.
     const uint32_t written = tail.flags & kWrite ? tail.len : 0;
-    if (written > outstanding_[tail.id].writable) return give_up(Violation::kUsedLength);
+    if (written > outstanding_[id].writable) return give_up(Violation::kUsedLength);
     batch_ = ahead + 1;
     batch_written_ = written;
     return true;

@@ -37,6 +37,12 @@ inline constexpr uint16_t kIndirect = 4;    // §2.8.7: the element is a table o
 inline constexpr uint16_t kAvail = 1 << 7;  // §2.8.1
 inline constexpr uint16_t kUsed = 1 << 15;  // §2.8.1
 
+// A queue has at most 2^15 buffers, so bit 15 of an id is never part of it: it carries one bit from the
+// driver's user to the device's with the descriptor. A device that does not know it hands the whole id back,
+// which is all §2.8 asks.
+inline constexpr uint16_t kTag = 1 << 15;
+inline constexpr uint16_t kIdMask = kTag - 1;
+
 inline constexpr uint16_t kEventEnable = 0;   // §2.8.10
 inline constexpr uint16_t kEventDisable = 1;  // §2.8.10
 inline constexpr uint16_t kEventDesc = 2;     // §2.8.10, VIRTIO_F_EVENT_IDX
@@ -76,6 +82,7 @@ inline constexpr AbiNumber kAbi[] = {
     {"indirect", kIndirect},
     {"avail", kAvail},
     {"used", kUsed},
+    {"tag", kTag},
     {"eventEnable", kEventEnable},
     {"eventDisable", kEventDisable},
     {"eventDescriptor", kEventDesc},

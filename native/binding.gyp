@@ -1,0 +1,59 @@
+{
+  "variables": { "sanitize%": "" },
+  "targets": [
+    {
+      "target_name": "addon",
+      "sources": [
+        "addon.cc",
+        "addon_data.cc",
+        "abi.cc",
+        "copy.cc",
+        "eventfd.cc",
+        "fd_watch.cc",
+        "interrupt_thread.cc",
+        "loop_callback.cc",
+        "loop_waiter.cc",
+        "mapping.cc",
+        "memory_functions.cc",
+        "message.cc",
+        "unix_socket.cc",
+        "vfio.cc",
+        "watched_words.cc"
+      ],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")", "."],
+      "defines": [
+        "NAPI_VERSION=9",
+        "NAPI_CPP_EXCEPTIONS",
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "_GNU_SOURCE"
+      ],
+      "cflags!": ["-O3", "-fno-exceptions"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions", "-fno-rtti"],
+      "cflags": [
+        "-Wall", "-Wextra", "-Werror",
+        "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections",
+        "-fstack-protector-strong", "-fno-plt"
+      ],
+      "cflags_cc": ["-std=c++20", "-fexceptions", "-fno-rtti", "-fvisibility-inlines-hidden"],
+      "ldflags": [
+        "-static-libstdc++", "-static-libgcc",
+        "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now", "-Wl,--build-id=none"
+      ],
+      "configurations": {
+        "Release": {
+          "cflags!": ["-O3"],
+          "cflags": ["-O2"],
+          "ldflags": ["-s"]
+        }
+      },
+      "conditions": [
+        ["sanitize!=''", {
+          "cflags": ["-fsanitize=<(sanitize)", "-g", "-fno-omit-frame-pointer"],
+          "ldflags!": ["-s", "-static-libstdc++", "-static-libgcc"],
+          "ldflags": ["-fsanitize=<(sanitize)"]
+        }]
+      ]
+    }
+  ]
+}

@@ -1,0 +1,40 @@
+#ifndef IVSHMEM_EXPORTS_H_
+#define IVSHMEM_EXPORTS_H_
+
+#include <napi.h>
+
+#include "error.h"
+#include "wrapped.h"
+
+namespace ivshmem {
+
+// One per source file: adds its functions or its class to the exports.
+void DefineMemory(Napi::Env env, Napi::Object exports);           // memory_functions.cc
+void DefineCopy(Napi::Env env, Napi::Object exports);             // copy.cc
+void DefineEventfd(Napi::Env env, Napi::Object exports);          // eventfd.cc
+void DefineUnixSocket(Napi::Env env, Napi::Object exports);       // unix_socket.cc
+void DefineMessages(Napi::Env env, Napi::Object exports);         // message.cc
+void DefineFdWatch(Napi::Env env, Napi::Object exports);          // fd_watch.cc
+void DefineInterruptThread(Napi::Env env, Napi::Object exports);  // interrupt_thread.cc
+void DefineLoopWaiter(Napi::Env env, Napi::Object exports);       // loop_waiter.cc
+void DefineVfio(Napi::Env env, Napi::Object exports);             // vfio.cc
+void DefineAbi(Napi::Env env, Napi::Object exports);              // abi.cc
+
+/** Exports one function; what it throws becomes a JavaScript exception. */
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+void Export(Napi::Object exports, const char* name) {
+  napi_value value = nullptr;
+  constexpr napi_callback callback = [](napi_env env, napi_callback_info raw) -> napi_value {
+    return Guarded(env, [&]() -> napi_value {
+      Napi::CallbackInfo info(env, raw);
+      return function(info);
+    });
+  };
+  const Napi::Env env = exports.Env();
+  CheckStatus(env, napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &value));
+  exports.Set(name, value);
+}
+
+}  // namespace ivshmem
+
+#endif  // IVSHMEM_EXPORTS_H_
