@@ -1,0 +1,41 @@
+import { median } from '../harness/statistics.ts';
+
+const batchCount = 5;
+
+/** How many operations make one batch, from what the warm-up took. */
+function batchSize(ms: number, warmUpNs: number, warmUpCount: number): number {
+  return Math.ceil((ms * 1e6) / batchCount / (warmUpNs / warmUpCount));
+}
+
+/**
+ * Runs `step(n)` (n operations) as a warm-up of a quarter of the sample or more, then as five batches that fill it.
+ * Returns nanoseconds per operation of each batch. The same procedure as native/pair.h.
+ */
+export async function timeBatches(ms: number, step: (n: number) => void | Promise<void>): Promise<number[]> {
+  let count = 64;
+  let spent = 0;
+  for (;;) {
+    const from = process.hrtime.bigint();
+    const pending = step(count);
+    if (pending) await pending;
+    spent = Number(process.hrtime.bigint() - from);
+    // Twice the native warm-up: V8 compiles the loops it finds hot while they run.
+    if (spent >= (ms * 1e6) / 4) break;
+    count *= 2;
+  }
+  const n = batchSize(ms, spent, count);
+  const batches: number[] = [];
+  for (let b = 0; b < batchCount; b++) {
+    const from = process.hrtime.bigint();
+    const pending = step(n);
+    if (pending) await pending;
+    batches.push(Number(process.hrtime.bigint() - from) / n);
+  }
+  return batches;
+}
+
+/** Prints the line the harness reads. `perOperation` is bytes or messages that one operation moves; 0: a round trip, in ns. */
+export function printBatches(nanoseconds: readonly number[], unit: string, perOperation: number): void {
+  const batches = perOperation === 0 ? nanoseconds : nanoseconds.map((ns) => (perOperation * 1e9) / ns);
+  process.stdout.write(`${JSON.stringify({ value: median(batches), unit, batches })}\n`);
+}

@@ -1,0 +1,32 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+/** bench/, the checkout, and where everything built goes. */
+export const benchRoot = fileURLToPath(new URL('..', import.meta.url));
+export const outFolder = path.resolve(benchRoot, '../.cache/bench');
+
+/** Builds the C contestants (those whose headers are there) and bundles the Node ones, so that they run as plain Node. */
+export async function buildContestants(node: readonly string[]): Promise<void> {
+  mkdirSync(outFolder, { recursive: true });
+  execFileSync('make', ['-s', '-C', path.join(benchRoot, 'native'), `OUT=${outFolder}`], {
+    stdio: ['ignore', 2, 2],
+  });
+  await build({
+    entryPoints: node.map((name) => path.join(benchRoot, 'contestants', `${name}.ts`)),
+    outdir: outFolder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    external: ['zeromq'],
+    // Bundled CommonJS dependencies ask for require().
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    },
+    logLevel: 'warning',
+  });
+}

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+
+/** Ticks of CPU time: of the whole machine, and of this process with the children it has waited for. */
+export interface CpuTime {
+  readonly busy: number;
+  readonly own: number;
+  readonly atMs: number;
+}
+
+const ticksPerSecond = 100;
+
+/** Reads both counters (/proc/stat, /proc/self/stat; proc(5)). Children count once they have been waited for. */
+export function readCpuTime(): CpuTime {
+  const all = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.trim().split(/\s+/).slice(1).map(Number);
+  const [user, nice, system, idle, iowait, irq, softirq] = all as number[];
+  void idle;
+  void iowait;
+  // The command's name may hold spaces; the fields start after its closing parenthesis.
+  const self = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]!.split(' ').map(Number);
+  // Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the first field after the name is number 3.
+  const own = self[11]! + self[12]! + self[13]! + self[14]!;
+  return { busy: user! + nice! + system! + irq! + softirq!, own, atMs: performance.now() };
+}
+
+/** What others used between two readings, as a share of one CPU. */
+export function othersShare(from: CpuTime, to: CpuTime): number {
+  const others = (to.busy - from.busy - (to.own - from.own)) / ticksPerSecond;
+  return Math.max(0, others) / Math.max(0.001, (to.atMs - from.atMs) / 1000);
+}

@@ -1,0 +1,59 @@
+/** What a contestant prints as its last line on stdout. `value` is the median of `batches`. */
+export interface Measurement {
+  readonly value: number;
+  readonly unit: string;
+  readonly batches: readonly number[];
+}
+
+/** One way of doing what a benchmark measures: the product (`ours`), a C floor, or a peer. */
+export interface Contestant {
+  readonly name: string;
+  /** Program and arguments; `--cpu-a`, `--cpu-b` and `--ms` are added by the harness. */
+  readonly command: readonly string[];
+  /** Set when it cannot run here: why. */
+  readonly absent?: string;
+}
+
+/** One id of the report: the same task done by every contestant. */
+export interface Benchmark {
+  readonly id: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly better: 'lower' | 'higher';
+  readonly contestants: readonly Contestant[];
+  /** The goal, as a ratio to one of the baselines. */
+  readonly target?: { readonly baselineName: string; readonly ratio: number };
+}
+
+/** One run of one contestant, with the placement of the two CPUs just before it. */
+export interface Sample {
+  readonly id: string;
+  readonly name: string;
+  readonly round: number;
+  readonly value: number;
+  readonly batches: readonly number[];
+  /** Round trip of one cache line between the two CPUs, measured just before, nanoseconds. */
+  readonly lineNs: number;
+  readonly placement: Placement;
+  /** CPU time that others used during the sample, as a share of one CPU. */
+  readonly others: number;
+  /** Samples thrown away before this one because others used too much CPU. */
+  readonly retries: number;
+}
+
+export type Placement = 'near' | 'mid' | 'far';
+
+/** One row of the report; the form every benchmark keeps. */
+export interface Row {
+  readonly id: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly better: 'lower' | 'higher';
+  /** Medians over the rounds. */
+  readonly ours: number;
+  readonly baseline: number;
+  readonly baselineName: string;
+  /** ours / baseline. */
+  readonly ratio: number;
+  readonly samples: { readonly ours: readonly number[]; readonly baseline: readonly number[] };
+}

@@ -1,0 +1,29 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { runCore } from './core/run.ts';
+
+const program = new Command('bench')
+  .description('Measures the product beside C floors and its peers, interleaved in one run')
+  .showHelpAfterError();
+
+program
+  .command('core')
+  .description('two processes on this host')
+  .option('--json <file>', 'write the rows here, and the raw samples and the machine beside it')
+  .option('--rounds <n>', 'samples of each contestant (7)', positive)
+  .option('--ms <n>', 'length of one sample, milliseconds (300)', positive)
+  .option('--quick', '3 rounds of 60 ms unless said otherwise: a look, not a result', false)
+  .option('--only <ids>', 'these benchmarks only, separated by commas')
+  .option('--contestants <names>', 'these contestants only, separated by commas')
+  .option('--cpus <a,b>', 'the two CPUs', '0,1')
+  .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
+  .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
+  .action(runCore);
+
+await program.parseAsync();
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('a whole number from 1 is wanted');
+  return value;
+}
