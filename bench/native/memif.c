@@ -36,7 +36,12 @@ static void open_port(const char *role, int cpu) {
   check(rte_eth_dev_configure(0, 1, 1, &conf) < 0, "rte_eth_dev_configure");
   check(rte_eth_rx_queue_setup(0, 0, 1024, SOCKET_ID_ANY, NULL, pool) < 0, "rte_eth_rx_queue_setup");
   check(rte_eth_tx_queue_setup(0, 0, 1024, SOCKET_ID_ANY, NULL) < 0, "rte_eth_tx_queue_setup");
-  check(rte_eth_dev_start(0) < 0, "rte_eth_dev_start");
+  // The client's start fails as long as the server does not listen yet.
+  double end = now_ns() + 10e9;
+  while (rte_eth_dev_start(0) < 0) {
+    check(now_ns() > end, "rte_eth_dev_start");
+    usleep(1000);
+  }
 }
 
 static void await_link(void) {
@@ -54,6 +59,7 @@ static void send_all(struct rte_mbuf **packets, uint16_t n) {
 }
 
 static void answer(void *context) {
+  while (access(socket_path, F_OK)) usleep(1000);
   open_port("client", ((struct options *)context)->cpu_b);
   await_link();
   struct rte_mbuf *packets[BURST];
