@@ -8,6 +8,7 @@ import {
   DESCRIPTOR_BYTES,
   DESCRIPTOR_WORDS,
   type QueuePlace,
+  RING_EVENT_FLAGS_DISABLE,
   USED_BITS,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
@@ -88,6 +89,9 @@ export class DeviceQueue {
     const last = loadAcquire(words, at + 3);
     const wrap = (position & this.size) === 0 ? 1 : 0;
     if ((last & AVAIL_USED_MASK) !== AVAILABLE_BITS[wrap]) return false;
+    // A driver that reuses descriptors it has not got back would have us hold more than the ring does.
+    if (((position - this.#nextUsed) & this.#lap) >= this.size)
+      this.#break('more descriptors are available than the ring has');
     const addr = (words[at + 1]! >>> 0) * WORD_SPAN + (words[at]! >>> 0);
     const len = words[at + 2]! >>> 0;
     const flags = (last >>> 16) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
@@ -126,6 +130,12 @@ export class DeviceQueue {
     this.#unflushed = 0;
     // Release and full fence: pairs with the acquire in DriverQueue's used side and with DriverQueue.enableNotifications.
     storeFence(this.#words, at + 3, USED_BITS[(position & this.size) === 0 ? 1 : 0]! | this.#unflushedId);
+  }
+
+  /** Whether the driver waits for used buffers at all: then holding back `flushUsed` would stall it. */
+  driverWaits(): boolean {
+    // Relaxed: a stale "no" is mended by the driver, which posts work to us when it starts to wait.
+    return ((this.#words[this.#driverEvent]! >>> 16) & 3) !== RING_EVENT_FLAGS_DISABLE;
   }
 
   /** Whether the driver asked to hear of the last flush (§2.8.10). Call after `flushUsed`. */
@@ -187,7 +197,8 @@ export class DeviceQueue {
       this.#element(chain, addr, len, flags);
       if ((flags & VIRTQ_DESC_F_NEXT) === 0) return this.#finish(chain, last, n);
       const position = (this.#nextAvailable + n) & this.#lap;
-      if (n === this.size) this.#break('a chain is longer than the queue');
+      if (((position - this.#nextUsed) & this.#lap) >= this.size)
+        this.#break('a chain is longer than the free ring');
       if (!this.#isAvailable(position)) this.#break('a chain runs past the available descriptors');
       const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS;
       last = this.#words[at + 3]!;

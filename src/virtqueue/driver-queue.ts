@@ -118,6 +118,12 @@ export class DriverQueue {
     return id;
   }
 
+  /** Shortens the one-descriptor buffer added last, before it is published. */
+  shortenLast(len: number): void {
+    const at = this.#ring + ((this.#nextAvailable - 1) & this.#mask) * DESCRIPTOR_WORDS;
+    this.#words[at + 2] = len | 0;
+  }
+
   /** Adds a buffer as a chain of descriptors (§2.8.6). Device-readable segments must precede writable ones (§2.6.4.2). Returns the ID. */
   add(segments: readonly Segment[], tag = 0): number {
     const count = segments.length;

@@ -1,0 +1,365 @@
+import { IvshmemError } from '../errors/index.ts';
+import type { DataArea, Message, Reservation } from './message.ts';
+import type { Receiver } from './receiver.ts';
+import type { Sender } from './sender.ts';
+
+/** Messages one channel may handle in a row before the others get their turn. */
+const BURST = 64;
+
+/** Why a channel ended: `closed` by the peer, `died` with the peer, `closed-here`, or `broken` by a fault of the peer. */
+export type ChannelEnd = 'closed' | 'died' | 'closed-here' | 'broken';
+
+/** What a channel needs of the region it belongs to. */
+export interface ChannelHost {
+  /** Marks this channel in the peer's pending words and rings if the peer sleeps. */
+  notifyPeer(): void;
+  /** Marks this channel in our own words: the loop comes back to it after the others. */
+  postSelf(): void;
+  /** Serves what is pending right now (used while busy-polling, when the loop does not run). */
+  poll(): void;
+  /** Somebody starts or stops waiting on this channel: the region's waiter runs while the sum is positive. */
+  waiting(change: 1 | -1): void;
+  /** Tells the server that this side is done. */
+  release(): void;
+}
+
+export interface ChannelIdentity {
+  /** Number in the channel table. */
+  readonly number: number;
+  readonly service: string;
+  /** Slot of the other side. */
+  readonly peer: number;
+}
+
+/**
+ * A pair of message queues with one peer. Sending lends room in shared memory (`reserve`, `commit`) or copies (`send`,
+ * `write`); receiving lends messages in place (`receive`, `release`), hands them to a handler (`serve`) or iterates.
+ */
+export class Channel {
+  readonly number: number;
+  readonly service: string;
+  readonly peer: number;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
+  readonly #host: ChannelHost;
+  #handler: ((message: Message) => void) | null = null;
+  #readers: (() => void)[] = [];
+  #writers: (() => void)[] = [];
+  #end: ChannelEnd | null = null;
+  #error: IvshmemError | null = null;
+  /** A large message is half sent: nothing else may come between its parts. */
+  #partial = false;
+  #writing: Promise<unknown> = Promise.resolve();
+  #endListeners: ((end: ChannelEnd) => void)[] = [];
+
+  constructor(identity: ChannelIdentity, sender: Sender, receiver: Receiver, host: ChannelHost) {
+    this.number = identity.number;
+    this.service = identity.service;
+    this.peer = identity.peer;
+    this.#sender = sender;
+    this.#receiver = receiver;
+    this.#host = host;
+  }
+
+  /** The sending data area; `reservation.offset` is an offset into it. */
+  get outgoing(): DataArea {
+    return this.#sender.area;
+  }
+
+  /** The receiving data area; `message.offset` is an offset into it. */
+  get incoming(): DataArea {
+    return this.#receiver.area;
+  }
+
+  /** The largest message `reserve` and `send` can carry, in bytes. `write` has no such limit. */
+  get capacity(): number {
+    return this.#sender.capacity;
+  }
+
+  /** Null while both sides are there. What the peer sent before it closed can still be received. */
+  get end(): ChannelEnd | null {
+    return this.#end;
+  }
+
+  /** What broke the channel, when `end` is 'broken'. */
+  get error(): IvshmemError | null {
+    return this.#error;
+  }
+
+  /** Lends room for a message of `length` bytes; null when the ring is full or the peer is gone. Visible to the peer after `commit`. */
+  reserve(length: number): Reservation | null {
+    if (this.#end !== null || this.#partial) return null;
+    try {
+      return this.#sender.reserve(length);
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  /** Sends everything reserved since the last commit, as one burst; `length` shortens the last message first. */
+  commit(length?: number): void {
+    if (this.#end !== null) return;
+    if (length !== undefined) this.#sender.shorten(length);
+    this.#sender.publish();
+  }
+
+  /** Copies a message into the ring and sends it. False when there is no room or the peer is gone: see `writable`. */
+  send(bytes: Uint8Array): boolean {
+    if (this.#end !== null || this.#partial) return false;
+    try {
+      if (!this.#sender.copyIn(bytes)) return false;
+    } catch (error) {
+      throw this.#fault(error);
+    }
+    this.#sender.publish();
+    return true;
+  }
+
+  /**
+   * Sends a message of any size, in parts when it does not fit the ring, waiting for room as needed. False when the peer
+   * went before all of it was in the ring. Overlapping calls go one after the other; between the parts of a large message
+   * `send` and `reserve` find the ring full.
+   */
+  write(bytes: Uint8Array): Promise<boolean> {
+    const turn = this.#writing.then(() =>
+      bytes.length <= this.capacity / 2 ? this.#writeWhole(bytes) : this.#writeParts(bytes),
+    );
+    this.#writing = turn.catch(() => false);
+    return turn;
+  }
+
+  /** Resolves true when `reserve(length)` is worth another try, false when the peer is gone. */
+  async writable(length: number): Promise<boolean> {
+    if (length > this.capacity) {
+      throw new IvshmemError('ERR_IVSHMEM_MESSAGE_SIZE', {
+        operation: 'wait for room for',
+        bytes: length,
+        most: this.capacity,
+      });
+    }
+    return this.#untilReleased();
+  }
+
+  /** The next message, lent until `release`; null when there is none right now (or ever: see `end`). Never waits. */
+  receive(): Message | null {
+    if (this.#end === 'closed-here' || this.#end === 'broken') return null;
+    try {
+      return this.#receiver.receive();
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  /** Returns a message to the sender, or every message lent so far. */
+  release(message?: Message): void {
+    if (this.#end !== 'closed-here') this.#receiver.release(message);
+  }
+
+  /** Busy-polls for a message, for at most `maxNs` nanoseconds; the event loop stands still meanwhile. */
+  spin(maxNs: number): Message | null {
+    this.#receiver.disableNotifications();
+    // The clock costs as much as a third of a round trip, so it is not looked at before the first thousand polls.
+    let deadline = 0;
+    for (;;) {
+      for (let i = 0; i < 1000; i++) {
+        const message = this.receive();
+        if (message !== null) return message;
+      }
+      if (this.#end !== null) return null;
+      const now = performance.now();
+      if (deadline === 0) deadline = now + maxNs / 1e6;
+      else if (now > deadline) return null;
+      this.#host.poll();
+    }
+  }
+
+  /** Resolves with the next message, lent until `release`; null at the end of the channel. */
+  async next(): Promise<Message | null> {
+    for (;;) {
+      const message = this.receive();
+      if (message !== null) return message;
+      if (this.#end !== null && !this.#receiver.hasMessage()) return null;
+      if (this.#receiver.enableNotifications()) continue;
+      this.#receiver.flush();
+      await this.#wait(this.#readers);
+    }
+  }
+
+  /** Iterates over messages; each one is released when the next is asked for. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, void> {
+    for (;;) {
+      const message = await this.next();
+      if (message === null) return;
+      try {
+        yield message;
+      } finally {
+        this.release(message);
+      }
+    }
+  }
+
+  /**
+   * Calls `handler` for every message, straight from the loop: the fastest way to receive while the process does other
+   * work. A message is released when the handler returns. Null stops serving.
+   */
+  serve(handler: ((message: Message) => void) | null): void {
+    if (this.#handler === null && handler !== null) this.#host.waiting(1);
+    if (this.#handler !== null && handler === null) this.#host.waiting(-1);
+    this.#handler = handler;
+    if (handler !== null) {
+      this.#receiver.enableNotifications();
+      this.#host.postSelf();
+    }
+  }
+
+  /** Calls back once when the channel ends, at once if it has. */
+  onEnd(listener: (end: ChannelEnd) => void): void {
+    if (this.#end !== null) listener(this.#end);
+    else this.#endListeners.push(listener);
+  }
+
+  /** Closes this side; what was sent can still be received by the peer. Idempotent. */
+  close(): void {
+    if (this.#end === 'closed-here') return;
+    const open = this.#end === null;
+    if (open) this.#sender.publish();
+    this.serve(null);
+    if (open) this.#finish('closed-here');
+    this.#end = 'closed-here';
+    this.#host.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /**
+   * For the region: this channel was marked. Hands messages to whoever waits, at most a burst of them. A fault of the peer
+   * ends the channel and is kept in `error`; only the handler's own exceptions leave this method.
+   */
+  signal(): void {
+    if (this.#end === 'closed-here' || this.#end === 'broken') return;
+    this.#receiver.flush();
+    wakeAll(this.#writers);
+    wakeAll(this.#readers);
+    if (this.#handler !== null) this.#drain();
+  }
+
+  /** For the region: the peer closed or died. */
+  peerGone(end: 'closed' | 'died'): void {
+    if (this.#end === null) this.#finish(end);
+  }
+
+  #drain(): void {
+    let more = true;
+    try {
+      for (let n = 0; n < BURST && this.#handler !== null; n++) {
+        const message = this.#receiver.receive();
+        if (message !== null) this.#handOver(message);
+        else if (!this.#receiver.hasMessage()) {
+          more = false;
+          this.#receiver.flush();
+          return;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof HandlerFault)) {
+        more = false;
+        this.#fault(error);
+        return;
+      }
+      throw error.cause;
+    } finally {
+      if (more && this.#handler !== null) this.#host.postSelf();
+    }
+  }
+
+  #handOver(message: Message): void {
+    try {
+      this.#handler?.(message);
+    } catch (cause) {
+      throw new HandlerFault(cause);
+    } finally {
+      if (message.lent) this.release(message);
+    }
+  }
+
+  async #writeWhole(bytes: Uint8Array): Promise<boolean> {
+    while (!this.send(bytes)) if (!(await this.#untilReleased())) return false;
+    return true;
+  }
+
+  async #writeParts(bytes: Uint8Array): Promise<boolean> {
+    const part = Math.max(1, Math.floor(this.capacity / 4));
+    this.#partial = true;
+    try {
+      for (let at = 0; at < bytes.length; at += part) {
+        const piece = bytes.subarray(at, at + part);
+        const more = at + part < bytes.length ? 1 : 0;
+        while (this.#end !== null || !this.#placePart(piece, more))
+          if (!(await this.#untilReleased())) return false;
+        this.commit();
+      }
+      return true;
+    } finally {
+      this.#partial = false;
+    }
+  }
+
+  #placePart(piece: Uint8Array, more: number): boolean {
+    try {
+      const room = this.#sender.reservePart(piece.length, more);
+      if (room === null) return false;
+      this.outgoing.bytes.set(piece, room.offset);
+      return true;
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  /** Resolves true when the receiver may have returned something, false when it is gone. */
+  async #untilReleased(): Promise<boolean> {
+    if (this.#end !== null) return false;
+    if (!this.#sender.startWaiting()) {
+      // The receiver may hold buffers back and sleep: make it flush.
+      this.#host.notifyPeer();
+      await this.#wait(this.#writers);
+    }
+    if (this.#writers.length === 0 && this.#end !== 'closed-here') this.#sender.stopWaiting();
+    return this.#end === null;
+  }
+
+  #wait(list: (() => void)[]): Promise<void> {
+    this.#host.waiting(1);
+    return new Promise<void>((resolve) => list.push(resolve)).finally(() => this.#host.waiting(-1));
+  }
+
+  #finish(end: ChannelEnd): void {
+    this.#end = end;
+    wakeAll(this.#writers);
+    wakeAll(this.#readers);
+    const listeners = this.#endListeners;
+    this.#endListeners = [];
+    for (const listener of listeners) listener(end);
+  }
+
+  /** A broken ring ends the channel; the error is kept and returned for the caller to throw. */
+  #fault(error: unknown): unknown {
+    if (error instanceof IvshmemError && error.kind === 'failure' && this.#end !== 'closed-here') {
+      this.#error ??= error;
+      this.#finish('broken');
+    }
+    return error;
+  }
+}
+
+/** Tells an exception of the handler from one of the ring. */
+class HandlerFault extends Error {
+  constructor(cause: unknown) {
+    super('the handler threw', { cause });
+  }
+}
+
+function wakeAll(list: (() => void)[]): void {
+  if (list.length > 0) for (const wake of list.splice(0)) wake();
+}

@@ -1,0 +1,71 @@
+const LINE_BYTES = 64;
+/** Messages up to this size stay in the near window of the area. */
+const SMALL_BYTES = 4096;
+
+/**
+ * The bytes of one direction's data area, given out in order and taken back in order. Every piece starts on a line.
+ *
+ * Small pieces turn back to the start after `window` bytes when that is free: what is reused soon stays in the caches.
+ * Large ones use the whole area: with a consumer that lags they then travel through the last-level cache instead of being
+ * pulled dirty out of the other core's (docs/performance.md).
+ */
+export class DataRing {
+  readonly bytes: number;
+  readonly #window: number;
+  #head = 0;
+  #tail = 0;
+
+  constructor(bytes: number, window: number) {
+    this.bytes = bytes;
+    this.#window = Math.min(bytes, window);
+  }
+
+  /** Where the piece given out last ends: pass it to `free` when that piece comes back. */
+  get end(): number {
+    return this.#head;
+  }
+
+  /** Bytes that could be placed in a row right now. */
+  get contiguous(): number {
+    if (this.#head === this.#tail) return this.bytes;
+    if (this.#head < this.#tail) return this.#tail - this.#head - LINE_BYTES;
+    return Math.max(this.bytes - this.#head, this.#tail - LINE_BYTES);
+  }
+
+  /** Bytes from the write position to the end of the area or the oldest piece: the first half of a wrapped message. */
+  get toEdge(): number {
+    return this.#head < this.#tail ? this.#tail - this.#head - LINE_BYTES : this.bytes - this.#head;
+  }
+
+  /** Places `length` bytes in a row; the offset, or -1 when there is no room. */
+  place(length: number): number {
+    const need = (length + LINE_BYTES - 1) & -LINE_BYTES;
+    if (this.#head === this.#tail) this.#head = this.#tail = 0;
+    const head = this.#head;
+    const tail = this.#tail;
+    if (head < tail) {
+      if (head + need >= tail) return -1;
+      this.#head = head + need;
+      return head;
+    }
+    const room = head + need <= this.bytes;
+    if (room && !(head >= this.#window && need <= SMALL_BYTES && need < tail)) {
+      this.#head = head + need;
+      return head;
+    }
+    // Strictly less: an end equal to the tail would look empty.
+    if (need >= tail) return -1;
+    this.#head = need;
+    return 0;
+  }
+
+  /** Frees everything up to the `end` recorded with a piece. */
+  free(end: number): void {
+    this.#tail = end;
+  }
+
+  /** Gives back the unused part of the piece placed last at `offset`. */
+  shrink(offset: number, length: number): void {
+    this.#head = offset + ((length + LINE_BYTES - 1) & -LINE_BYTES);
+  }
+}

@@ -1,0 +1,169 @@
+import { IvshmemError } from '../errors/index.ts';
+import { DescriptorChain, type DeviceQueue } from '../virtqueue/index.ts';
+import { type DataArea, Message } from './message.ts';
+
+/** Empty polls in a row after which held-back buffers are given back: long enough that a ping-pong never pays for it. */
+const IDLE_POLLS = 64;
+/** Most elements one message may have: two for a message across the end of the area, the rest is a peer's own business. */
+const MAX_ELEMENTS = 64;
+
+/**
+ * The receiving half of a channel: takes messages through the device role of one virtqueue and lends them in place.
+ * Returning buffers is batched (VIRTIO 1.3 §2.8.9), because each return dirties a line the sender is about to write.
+ */
+export class Receiver {
+  readonly area: DataArea;
+  readonly #queue: DeviceQueue;
+  readonly #notify: () => void;
+  readonly #base: number;
+  readonly #mask: number;
+  readonly #chain = new DescriptorChain(MAX_ELEMENTS);
+  readonly #messages: Message[];
+  readonly #ids: Uint16Array;
+  readonly #tags: Uint8Array;
+  readonly #descriptors: Uint16Array;
+  readonly #maxMessageBytes: number;
+  readonly #flushDescriptors: number;
+  readonly #flushBytes: number;
+  /** Running numbers of the next message to take and of the oldest one still lent. */
+  #next = 0;
+  #oldest = 0;
+  #heldBytes = 0;
+  #idlePolls = 0;
+  /** What our event suppression structure says; zeroed memory means enabled. */
+  #notifying = true;
+  /** Parts of a message that continues, already copied out. */
+  #parts: Uint8Array[] | null = null;
+  #partBytes = 0;
+
+  /** `notify` is called when the sender must hear that buffers came back. */
+  constructor(queue: DeviceQueue, area: DataArea, base: number, maxMessageBytes: number, notify: () => void) {
+    this.#notify = notify;
+    this.#queue = queue;
+    this.area = area;
+    this.#base = base;
+    this.#mask = queue.size - 1;
+    this.#messages = Array.from({ length: queue.size }, () => new Message(area));
+    this.#ids = new Uint16Array(queue.size);
+    this.#tags = new Uint8Array(queue.size);
+    this.#descriptors = new Uint16Array(queue.size);
+    this.#maxMessageBytes = maxMessageBytes;
+    this.#flushDescriptors = queue.size / 4;
+    this.#flushBytes = area.bytes.length / 4;
+  }
+
+  /** Messages lent and not released. */
+  get lent(): number {
+    return (this.#next - this.#oldest) >>> 0;
+  }
+
+  /** Whether a message (or a part of one) is there. */
+  hasMessage(): boolean {
+    return this.#queue.hasAvailable();
+  }
+
+  /** The next message, lent until `release`; null when there is none. Parts of a large message are joined on the way. */
+  receive(): Message | null {
+    if (this.#queue.take(this.#chain)) return this.#lend();
+    // Long enough without a message: the sender may want the buffers we hold back.
+    if (this.#queue.unflushed !== 0 && ++this.#idlePolls >= IDLE_POLLS) this.flush();
+    return null;
+  }
+
+  #lend(): Message | null {
+    const chain = this.#chain;
+    this.#idlePolls = 0;
+    const at = this.#next & this.#mask;
+    const message = this.#messages[at]!;
+    this.#ids[at] = chain.id;
+    this.#tags[at] = chain.tag;
+    this.#descriptors[at] = chain.descriptors;
+    this.#next = (this.#next + 1) >>> 0;
+    if (chain.count === 1 && chain.writable[0] === 0) message.point(chain.addr - this.#base, chain.len);
+    else message.pointAll(this.#segments());
+    if (chain.tag !== 0 || this.#parts !== null) return this.#collectPart(message, chain.tag !== 0);
+    return message;
+  }
+
+  /**
+   * Returns a message (every lent one without an argument). Buffers go back in order: one released early waits for those
+   * before it.
+   */
+  release(message?: Message): void {
+    if (message === undefined) {
+      for (let i = this.#oldest; i !== this.#next; i = (i + 1) >>> 0)
+        this.#messages[i & this.#mask]!.lent = false;
+    } else {
+      message.lent = false;
+    }
+    while (this.#oldest !== this.#next) {
+      const at = this.#oldest & this.#mask;
+      if (this.#messages[at]!.lent) break;
+      this.#queue.addUsed(this.#ids[at]!, this.#tags[at]!, this.#descriptors[at]!, 0);
+      this.#heldBytes += this.#messages[at]!.length;
+      this.#oldest = (this.#oldest + 1) >>> 0;
+    }
+    const due = this.#queue.unflushed >= this.#flushDescriptors || this.#heldBytes >= this.#flushBytes;
+    if (due || this.#queue.driverWaits()) this.flush();
+  }
+
+  /** Gives held buffers back now. */
+  flush(): void {
+    if (this.#queue.unflushed === 0) return;
+    this.#heldBytes = 0;
+    this.#idlePolls = 0;
+    this.#queue.flushUsed();
+    if (this.#queue.needsNotification()) this.#notify();
+  }
+
+  /** Asks the sender to notify of messages. True when one is already there. */
+  enableNotifications(): boolean {
+    if (this.#notifying) return this.#queue.hasAvailable();
+    this.#notifying = true;
+    return this.#queue.enableNotifications();
+  }
+
+  /** Tells the sender that this side polls. Stores only on a change: the sender reads that line at every burst. */
+  disableNotifications(): void {
+    if (!this.#notifying) return;
+    this.#notifying = false;
+    this.#queue.disableNotifications();
+  }
+
+  #segments(): Uint8Array[] {
+    const { addrs, lens, writable, count } = this.#chain;
+    const segments: Uint8Array[] = [];
+    for (let i = 0; i < count; i++) {
+      if (writable[i] === 1) this.#break('a message has device-writable elements');
+      const start = addrs[i]! - this.#base;
+      segments.push(this.area.bytes.subarray(start, start + lens[i]!));
+    }
+    return segments;
+  }
+
+  /** Copies a part out, so that a message of any size passes through a ring of any size. */
+  #collectPart(part: Message, more: boolean): Message | null {
+    this.#parts ??= [];
+    this.#partBytes += part.length;
+    if (this.#partBytes > this.#maxMessageBytes) {
+      throw new IvshmemError('ERR_IVSHMEM_MESSAGE_TOO_LARGE', { most: this.#maxMessageBytes });
+    }
+    if (part.length > 0) this.#parts.push(part.copy());
+    this.release(part);
+    // One part a call: a sender that never ends a message cannot keep us here. `hasMessage` tells that there is more.
+    if (more) return null;
+    const whole = new Uint8Array(this.#partBytes);
+    let at = 0;
+    for (const bytes of this.#parts) {
+      whole.set(bytes, at);
+      at += bytes.length;
+    }
+    this.#parts = null;
+    this.#partBytes = 0;
+    return Message.of(whole);
+  }
+
+  #break(why: string): never {
+    throw new IvshmemError('ERR_IVSHMEM_QUEUE_BROKEN', { role: 'device', why });
+  }
+}

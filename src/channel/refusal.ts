@@ -1,0 +1,46 @@
+import { IvshmemError } from '../errors/index.ts';
+import {
+  STATUS_BAD_REQUEST,
+  STATUS_NAME_TAKEN,
+  STATUS_NO_CHANNEL,
+  STATUS_NO_MEMORY,
+  STATUS_NO_SERVICE,
+  STATUS_NOT_ATTACHED,
+  STATUS_QUOTA,
+  STATUS_VERSION,
+} from '../memory/layout.ts';
+
+/** What a status means and what to do, by its number. */
+const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = {
+  [STATUS_VERSION]: [
+    'it speaks another major version of the layout',
+    'Use the same major version of ivshmem on both sides.',
+  ],
+  [STATUS_NO_SERVICE]: [
+    'nobody listens by that name',
+    'Start the listener first, or look with `ivshmem members` who is there.',
+  ],
+  [STATUS_NO_MEMORY]: [
+    'the region has no memory left for it',
+    'Close channels, ask for a smaller dataBytes, or give the region a larger size.',
+  ],
+  [STATUS_NO_CHANNEL]: [
+    'there is no such channel, or the channel table is full',
+    'Close channels, or give the region more channels.',
+  ],
+  [STATUS_NAME_TAKEN]: ['that name is taken', 'Choose another name.'],
+  [STATUS_BAD_REQUEST]: [
+    'the request makes no sense to it',
+    'Check the arguments against docs/shared-memory.md.',
+  ],
+  [STATUS_NOT_ATTACHED]: ['this member has not joined', 'Open the region again.'],
+  [STATUS_QUOTA]: [
+    "this member's quota is used up",
+    "Close channels, or raise the region's quota in the server's configuration.",
+  ],
+};
+
+export function refusal(status: number, operation: string, on: string): IvshmemError {
+  const [why, hint] = reasons[status] ?? [`status ${status}`, 'Use a server of the same version.'];
+  return new IvshmemError('ERR_IVSHMEM_REFUSED', { operation, on, why, hint });
+}

@@ -1,0 +1,152 @@
+import { IvshmemError } from '../errors/index.ts';
+import type { DriverQueue, Segment } from '../virtqueue/index.ts';
+import { DataRing } from './data-ring.ts';
+import { type DataArea, Reservation } from './message.ts';
+
+const LINE_BYTES = 64;
+
+/**
+ * The sending half of a channel: places messages in the data area and makes them available through the driver role of
+ * one virtqueue. Nothing here waits.
+ */
+export class Sender {
+  readonly area: DataArea;
+  readonly #queue: DriverQueue;
+  readonly #notify: () => void;
+  readonly #data: DataRing;
+  /** Region offset of the data area: what `addr` 0 of the area is in a descriptor. */
+  readonly #base: number;
+  readonly #mask: number;
+  /** DataRing.end of each outstanding buffer, by running buffer number. */
+  readonly #ends: Float64Array;
+  readonly #reservations: Reservation[];
+  #added = 0;
+  #freed = 0;
+  #last: Reservation | null = null;
+
+  /** `notify` is called when the receiver must hear of messages. */
+  constructor(queue: DriverQueue, area: DataArea, base: number, notify: () => void) {
+    this.#queue = queue;
+    this.#notify = notify;
+    this.area = area;
+    this.#base = base;
+    this.#mask = queue.size - 1;
+    this.#data = new DataRing(area.bytes.length, queue.size * LINE_BYTES);
+    this.#ends = new Float64Array(queue.size);
+    this.#reservations = Array.from({ length: queue.size }, () => new Reservation(area));
+    queue.disableNotifications();
+  }
+
+  /** The largest message `reserve` can ever place. */
+  get capacity(): number {
+    return this.#data.bytes;
+  }
+
+  /** Messages the receiver still holds. */
+  get outstanding(): number {
+    return this.#queue.outstanding;
+  }
+
+  /** Lends room for `length` bytes, or null when the ring is full. Bytes are not cleared. */
+  reserve(length: number): Reservation | null {
+    return this.reservePart(length, 0);
+  }
+
+  /** reserve for one part of a message; `more` 1: the message continues in the next part. */
+  reservePart(length: number, more: number): Reservation | null {
+    if (this.#queue.free === 0 && !this.#reclaim()) return null;
+    let offset = this.#data.place(length);
+    if (offset < 0) {
+      if (length > this.#data.bytes) this.#refuseSize('reserve', length);
+      if (!this.#reclaim()) return null;
+      offset = this.#data.place(length);
+      if (offset < 0) return null;
+    }
+    this.#queue.addReadable(this.#base + offset, length, more);
+    const reservation = this.#reservations[this.#added & this.#mask]!;
+    this.#remember();
+    reservation.offset = offset;
+    reservation.length = length;
+    this.#last = reservation;
+    return reservation;
+  }
+
+  /** Shortens the last reservation, before it is committed. */
+  shorten(length: number): void {
+    const last = this.#last;
+    if (last === null || !(length >= 0 && length <= last.length)) this.#refuseSize('commit', length);
+    this.#queue.shortenLast(length);
+    this.#data.shrink(last.offset, length);
+    this.#ends[(this.#added - 1) & this.#mask] = this.#data.end;
+    last.length = length;
+  }
+
+  /** Copies `bytes` into the ring as one message, chained across the end of the area where that is what is free. */
+  copyIn(bytes: Uint8Array): boolean {
+    const reservation = this.reserve(bytes.length);
+    if (reservation !== null) {
+      this.area.bytes.set(bytes, reservation.offset);
+      return true;
+    }
+    const head = this.#data.toEdge & -LINE_BYTES;
+    if (head < LINE_BYTES || head >= bytes.length || this.#queue.free < 2) return false;
+    return this.#copyWrapped(bytes, head);
+  }
+
+  /** Makes everything reserved or copied in since the last call available. */
+  publish(): void {
+    this.#last = null;
+    this.#queue.publish();
+    if (this.#queue.needsNotification()) this.#notify();
+  }
+
+  /** Before waiting for room: asks for used-buffer notifications. True when buffers came back meanwhile. */
+  startWaiting(): boolean {
+    this.#queue.enableNotifications();
+    return this.#reclaim();
+  }
+
+  stopWaiting(): void {
+    this.#queue.disableNotifications();
+  }
+
+  #copyWrapped(bytes: Uint8Array, head: number): boolean {
+    const first = this.#data.place(head);
+    const second = this.#data.place(bytes.length - head);
+    if (first < 0 || second < 0) {
+      if (first >= 0) this.#data.shrink(first, 0);
+      return false;
+    }
+    this.area.bytes.set(bytes.subarray(0, head), first);
+    this.area.bytes.set(bytes.subarray(head), second);
+    const segments: Segment[] = [
+      { addr: this.#base + first, len: head },
+      { addr: this.#base + second, len: bytes.length - head },
+    ];
+    this.#queue.add(segments);
+    this.#remember();
+    this.#last = null;
+    return true;
+  }
+
+  #remember(): void {
+    this.#ends[this.#added & this.#mask] = this.#data.end;
+    this.#added = (this.#added + 1) >>> 0;
+  }
+
+  #reclaim(): boolean {
+    const buffers = this.#queue.reclaim();
+    if (buffers === 0) return false;
+    this.#freed = (this.#freed + buffers) >>> 0;
+    this.#data.free(this.#ends[(this.#freed - 1) & this.#mask]!);
+    return true;
+  }
+
+  #refuseSize(operation: string, bytes: number): never {
+    throw new IvshmemError('ERR_IVSHMEM_MESSAGE_SIZE', {
+      operation,
+      bytes,
+      most: this.#last?.length ?? this.#data.bytes,
+    });
+  }
+}
