@@ -1,0 +1,44 @@
+/**
+ * Builds prebuilds/linux-x64.node and prebuilds/linux-arm64.node with the C++ compilers of this machine (for the other
+ * architecture: Debian's g++-aarch64-linux-gnu or g++-x86-64-linux-gnu). Node's headers are the same for both.
+ * Usage: npm run build:prebuilds [-- x64|arm64 ...]
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const triplets: Readonly<Record<string, string>> = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
+/** The whole addon is part of the package: what grows it by accident should be seen. */
+const LIMIT_BYTES = 500_000;
+
+function prebuild(arch: string): void {
+  const triplet = triplets[arch];
+  if (triplet === undefined) throw new Error(`no such architecture: ${arch} (x64, arm64)`);
+  // A copy under the root, so that node-addon-api is found and native/build, which may be in use, stays as it is.
+  const copy = join(root, '.cache', 'prebuild', arch);
+  rmSync(copy, { recursive: true, force: true });
+  mkdirSync(copy, { recursive: true });
+  cpSync(join(root, 'native'), copy, {
+    recursive: true,
+    filter: (source) => !/\/native\/(build|test)(\/|$)/.test(source),
+  });
+  const cross = arch !== process.arch;
+  const tools = cross ? { CC: `${triplet}-gcc`, CXX: `${triplet}-g++`, AR: `${triplet}-gcc-ar` } : {};
+  const built = spawnSync('npx', ['node-gyp', 'rebuild', `--directory=${copy}`, `--arch=${arch}`], {
+    cwd: root,
+    env: { ...process.env, ...tools },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (built.status !== 0) throw new Error(`building for ${arch} failed`);
+  const target = join(root, 'prebuilds', `linux-${arch}.node`);
+  mkdirSync(dirname(target), { recursive: true });
+  cpSync(join(copy, 'build/Release/addon.node'), target);
+  const { size } = statSync(target);
+  if (size > LIMIT_BYTES) throw new Error(`${target} has ${size} bytes, more than ${LIMIT_BYTES}`);
+  console.log(`${target} ${size} bytes`);
+}
+
+const wanted = process.argv.slice(2);
+for (const arch of wanted.length > 0 ? wanted : Object.keys(triplets)) prebuild(arch);
