@@ -185,7 +185,7 @@ class DeviceRing {
   bool read_table(Tail head, Reader* reader) {
     if ((head.flags & ~(kWrite | kIndirect | kAvail | kUsed)) != 0) return give_up(Violation::kIndirectTable);
     const uint64_t addr = table_.addr(next_available_.index);
-    const uint32_t entries = head.len / sizeof(Descriptor);
+    const uint32_t entries = head.len / static_cast<uint32_t>(sizeof(Descriptor));
     if (entries == 0 || entries > size_ || head.len % sizeof(Descriptor) != 0)
       return give_up(Violation::kIndirectTable);
     // The specification asks no alignment of tables; both our sides ask what it asks of the ring.
