@@ -17,6 +17,7 @@ const schema = z.object({ version: z.literal(1), driver: z.string(), undo: z.arr
 
 /** What `bind` did to one device and how it is taken back. */
 export interface BindRecord {
+  /** The driver_override that was set; '' when taking back cleared it and then failed. */
   readonly driver: string;
   /** In the order the steps were made. */
   readonly undo: readonly Undo[];

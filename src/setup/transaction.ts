@@ -53,7 +53,7 @@ export class Transaction {
     const { address } = this.device;
     if (failed.length > 0) {
       const undo = [...(this.prior?.undo ?? []), ...failed.map((item) => item.undo)];
-      writeRecord(this.#system, address, { driver: this.#driver, undo });
+      writeRecord(this.#system, address, { driver: this.device.driverOverride ?? '', undo });
     } else if (this.prior !== undefined) writeRecord(this.#system, address, this.prior);
     else removeRecord(this.#system, address);
     return failed.map((item) => item.why);
@@ -82,12 +82,17 @@ function subject(undo: Undo): string {
 }
 
 /**
- * The device's record if it still holds. driver_override is set before all else that can be undone, so a device
- * without that mark was never changed, or was unplugged and plugged in anew: its record is void.
+ * The device's record if it still holds. driver_override is set before all else that can be undone, so a device with
+ * another mark than the record names was never changed, or was unplugged and plugged in anew: its record is void.
  */
 export function currentRecord(system: System, device: PciFunction): BindRecord | undefined {
   const record = readRecord(system, device.address);
-  return record !== undefined && device.driverOverride === record.driver ? record : undefined;
+  return record !== undefined && isCurrent(record, device) ? record : undefined;
+}
+
+/** A record of steps that would not go back names the override that was left, '' for none. */
+export function isCurrent(record: BindRecord, device: PciFunction): boolean {
+  return record.driver === (device.driverOverride ?? '');
 }
 
 /** Rolls several transactions back, the last first. Throws ERR_IVSHMEM_BIND_LEFTOVER when something stays changed. */

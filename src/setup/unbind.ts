@@ -12,6 +12,7 @@ import {
 } from './record.ts';
 import { ivshmemDevices, type Peek, selectDevices } from './select.ts';
 import type { System } from './system.ts';
+import { isCurrent } from './transaction.ts';
 import { describeUndo, revertAll, type Undo } from './undo.ts';
 
 export interface UnbindOptions {
@@ -86,7 +87,7 @@ function unbindDevice(system: System, device: PciFunction, force: boolean, dryRu
 function undoOf(system: System, device: PciFunction, force: boolean): readonly Undo[] {
   const record = readRecordUnless(system, device, force);
   if (record !== undefined) {
-    if (device.driverOverride === record.driver) return record.undo;
+    if (isCurrent(record, device)) return record.undo;
     // Plugged in anew since: the nodes under the recorded names may be another device's by now.
     return record.undo.filter((item) => item.kind !== 'owner');
   }

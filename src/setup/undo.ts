@@ -31,12 +31,17 @@ export function revert(system: System, device: PciFunction, undo: Undo): void {
       if (device.driver !== undo.before) throw new Error(`${undo.before} did not take the device back`);
       return;
     case 'owner':
-      if (existsSync(undo.path)) system.chown(undo.path, undo);
+      if (existsSync(undo.path) && !isOwner(system, undo)) system.chown(undo.path, undo);
       return;
     case 'parameter':
       system.pci.write(undo.path, undo.before);
       return;
   }
+}
+
+function isOwner(system: System, { path, uid, gid }: { path: string; uid: number; gid: number }): boolean {
+  const now = system.owner(path);
+  return now.uid === uid && now.gid === gid;
 }
 
 /** In words, for `--dry-run` and for messages. */
