@@ -5,7 +5,7 @@ import { type BindOptions, bindDevices } from '../../src/setup/bind.ts';
 import { readRecord, recordPath } from '../../src/setup/record.ts';
 import { Transaction } from '../../src/setup/transaction.ts';
 import { unbindDevices } from '../../src/setup/unbind.ts';
-import { ADDRESS, given, type Machine, machine, SECOND } from './machine.ts';
+import { ADDRESS, given, type Machine, machine, SECOND } from './fixtures/machine.ts';
 
 const auto: BindOptions = { driver: 'auto' };
 const vfio = { functions: { [ADDRESS]: { iommuGroup: 3 } } };
