@@ -43,13 +43,12 @@ class InterruptThread final : public Closable {
                       "ivshmem.InterruptThread") {
     const Napi::Env env = info.Env();
     const std::vector<int> fds = Arguments(info).Fds(0, "eventfds", kVectorLimit, 0);
+    // First of all: a number that the caller closed already must not name one of the descriptors made below.
+    for (const int fd : fds) eventfds_.push_back(DuplicateEventfd(env, fd));
     epoll_ = UniqueFd(Checked(env, "epoll_create1", epoll_create1(EPOLL_CLOEXEC)));
     stop_ = CreateEventfd(env);
     Watch(env, stop_.get(), kStopKey);
-    for (const int fd : fds) {
-      eventfds_.push_back(DuplicateEventfd(env, fd));
-      Watch(env, eventfds_.back().get(), eventfds_.size() - 1);
-    }
+    for (size_t vector = 0; vector < eventfds_.size(); ++vector) Watch(env, eventfds_[vector].get(), vector);
     counts_ = std::make_unique<std::atomic<uint64_t>[]>(fds.size());
     delivered_.resize(fds.size());
     async_.Open(env, data_, this, "uv_async_init",
