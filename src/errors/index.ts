@@ -6,6 +6,7 @@ import { deviceErrors } from './device.ts';
 import { regionErrors } from './region.ts';
 import { serverErrors } from './server.ts';
 import { vfioErrors } from './vfio.ts';
+import { virtioErrors } from './virtio.ts';
 import { virtqueueErrors } from './virtqueue.ts';
 
 /** Every error this package raises, by its stable code. docs/errors.md is checked against it. */
@@ -13,6 +14,7 @@ export const catalogue = {
   ...deviceErrors,
   ...regionErrors,
   ...vfioErrors,
+  ...virtioErrors,
   ...virtqueueErrors,
   ...channelErrors,
   ...serverErrors,
