@@ -217,8 +217,12 @@ void LoopWaiter::OnBell(int status) {
   if (status < 0) ListenToBell();
   if (counter <= 0) return;
   ++bells_;
-  if (armed_) budget_.BellAfter(uv_hrtime() - armed_at_);
   words_.Refresh();
+  armed_word_.Refresh();
+  if (armed_) {
+    budget_.BellAfter(uv_hrtime() - armed_at_);
+    Disarm();  // uv_check comes after all callbacks of this poll: until then everybody would ring.
+  }
   if (!words_.AnyNonZero()) ++spurious_bells_;
   Serve();
 }
