@@ -54,7 +54,7 @@ async function feed(socket: net.Socket): Promise<void> {
   );
   for (let sequence = 0, next = 0; ; next = (next + 1) % buffers.length) {
     const words = buffers[next]!;
-    if (large) stampLarge(words, sequence);
+    if (large) stampLarge(words, 0, sequence);
     else for (let i = 0; i < burst; i++) fillSmall(words, (i * smallBytes) / 4, (sequence + i) | 0);
     sequence = (sequence + perWrite) | 0;
     if (!socket.write(new Uint8Array(words.buffer))) await once(socket, 'drain');
@@ -76,7 +76,7 @@ async function measure(): Promise<void> {
   };
   const reader = new MessageReader(size, largeBytes, (words, at) => {
     const right = large
-      ? largeIsRight(words, expected, options.mode === 'copied')
+      ? largeIsRight(words, at, expected, options.mode === 'copied')
       : smallIsRight(words, at, expected);
     if (!right) fail(`message ${expected}: wrong content`);
     expected = (expected + 1) | 0;

@@ -51,7 +51,7 @@ async function partner(): Promise<void> {
   for (let sequence = 0; ; sequence = (sequence + 1) | 0) {
     // A fresh message each time: zeromq.js takes large ones over without a copy, so none may be written again.
     const words = large ? source.slice() : new Int32Array(smallBytes / 4);
-    if (large) stampLarge(words, sequence);
+    if (large) stampLarge(words, 0, sequence);
     else fillSmall(words, 0, sequence);
     await socket.send(new Uint8Array(words.buffer));
   }
@@ -98,7 +98,7 @@ function verify(message: Buffer, sequence: number): void {
     words = new Int32Array(message.buffer, message.byteOffset, message.length / 4);
   }
   const right = large
-    ? largeIsRight(words, sequence, options.mode === 'copied')
+    ? largeIsRight(words, 0, sequence, options.mode === 'copied')
     : smallIsRight(words, 0, sequence);
   if (!right) fail(`message ${sequence}: wrong content`);
 }
