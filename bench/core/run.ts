@@ -25,7 +25,7 @@ export async function runCore(options: CoreOptions): Promise<void> {
   const progress = (line: string) => void process.stderr.write(`${line}\n`);
   process.env.BENCH_ROOT = benchRoot;
   progress('building the contestants');
-  await buildContestants(['stream', 'zeromq', 'ours']);
+  await buildContestants(['stream', 'zeromq', 'ours', 'ours-server']);
   const benchmarks = chosen(options);
   const machine = describeMachine();
   printMachine(machine, print);

@@ -22,11 +22,8 @@ export async function buildContestants(node: readonly string[]): Promise<void> {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    external: ['zeromq'],
-    // Bundled CommonJS dependencies ask for require().
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-    },
+    // The checkout's node_modules are found from .cache/bench, and so is the addon in native/build.
+    packages: 'external',
     logLevel: 'warning',
   });
 }
