@@ -1,0 +1,32 @@
+/** One sample: a round trip of 64 bytes, or messages of a size from the answering guest to the measuring one. */
+export interface Order {
+  readonly what: 'rtt' | 'feed';
+  readonly bytes: number;
+}
+
+export const orders: readonly Order[] = [
+  { what: 'rtt', bytes: 64 },
+  ...[64, 1024, 16384, 65536, 1048576].map((bytes) => ({ what: 'feed', bytes }) as const),
+];
+
+export type Path = 'channel' | 'tcp';
+
+/** The id of the row an order belongs to. */
+export function rowId({ what, bytes }: Order): string {
+  return what === 'rtt' ? `vm-rtt-${bytes}` : `vm-throughput-${bytes}`;
+}
+
+/** A channel's service name says what the connector wants. */
+export function serviceOf({ what, bytes }: Order): string {
+  return `bench-${what}-${bytes}`;
+}
+
+/** What the measuring guest prints for each sample, one JSON object a line. */
+export interface GuestSample {
+  readonly id: string;
+  readonly path: Path;
+  readonly round: number;
+  /** Nanoseconds per round trip, or bytes per second. */
+  readonly value: number;
+  readonly batches: readonly number[];
+}
