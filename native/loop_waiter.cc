@@ -20,8 +20,8 @@ constexpr uint64_t kServeNs = 200'000;
 constexpr int kLooksPerClock = 16;
 /** The first look at the loop's other descriptors (a system call, about 300 ns), and the least time between
  * two. */
-constexpr uint64_t kFirstPollNs = 1'000;
-constexpr uint64_t kPollEveryNs = 2'000;
+constexpr uint64_t kFirstPollNs = 4'000;
+constexpr uint64_t kPollEveryNs = 4'000;
 constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr double kSpinLimitNs = 1e10;
 constexpr double kPollLimitMs = 3.6e6;
@@ -48,9 +48,6 @@ LoopWaiter::Options LoopWaiter::OptionsFrom(const Napi::CallbackInfo& info) {
                   static_cast<uint64_t>(IntegerFrom(env, from.Get("spinNs"), "spinNs", 0, kSpinLimitNs)),
                   static_cast<uint64_t>(IntegerFrom(env, from.Get("pollMs"), "pollMs", 0, kPollLimitMs)),
                   on_work.As<Napi::Function>()};
-  // After the last getter, which may have detached something.
-  if (options.words.ElementLength() == 0) ThrowRange(env, "words is empty");
-  if (options.armed.ElementLength() == 0) ThrowRange(env, "armed is empty");
   if (options.eventfd < 0 && options.poll_ms == 0)
     ThrowRange(env, "pollMs must be at least 1 without an eventfd");
   return options;
@@ -65,6 +62,9 @@ LoopWaiter::LoopWaiter(const Napi::CallbackInfo& info, const Options& options)
       poll_ms_(options.poll_ms),
       on_work_(info.This().As<Napi::Object>(), options.on_work, "ivshmem.LoopWaiter") {
   const Napi::Env env = info.Env();
+  // Asked of the memory and not of the options, whose later getters may have detached it.
+  if (words_.empty()) ThrowRange(env, "words is empty");
+  if (armed_word_.empty()) ThrowRange(env, "armed is empty");
   prepare_.Open(env, data_, this, "uv_prepare_init", uv_prepare_init);
   check_.Open(env, data_, this, "uv_check_init", uv_check_init);
   idle_.Open(env, data_, this, "uv_idle_init", uv_idle_init);

@@ -21,6 +21,7 @@ class WatchedWords {
   explicit WatchedWords(Napi::Int32Array array);
 
   void Refresh();
+  bool empty() const { return length_ == 0; }
   bool pinned() const { return region_ != nullptr; }
 
   bool AnyNonZero() const {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { binding, type LoopWaiter, type Mapping } from '../../src/native/binding.ts';
 import { until } from './fixtures/until.ts';
@@ -24,12 +24,25 @@ function bench(t: Test): Bench {
     closeSync(fd);
     closeSync(bell);
   });
-  return { fd, bell, mapping, words: new Int32Array(mapping.buffer, 0, 4), armed: new Int32Array(mapping.buffer, 256, 1) };
+  return {
+    fd,
+    bell,
+    mapping,
+    words: new Int32Array(mapping.buffer, 0, 4),
+    armed: new Int32Array(mapping.buffer, 256, 1),
+  };
 }
 
 function waiterOn(t: Test, on: Bench, onWork: () => void, spinNs = 0, polled = false): LoopWaiter {
   const { words, armed } = on;
-  const waiter = new binding.LoopWaiter({ words, armed, eventfd: polled ? -1 : on.bell, spinNs, pollMs: 2, onWork });
+  const waiter = new binding.LoopWaiter({
+    words,
+    armed,
+    eventfd: polled ? -1 : on.bell,
+    spinNs,
+    pollMs: 2,
+    onWork,
+  });
   t.teardown(() => waiter.close());
   waiter.start();
   return waiter;
@@ -216,7 +229,9 @@ for (const consumed of [true, false]) {
 
 t.test('what onWork throws is an uncaughtException, and the waiter goes on', async (t) => {
   const script = new URL('./fixtures/throwing.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, ['--import', 'tsx', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text;

@@ -16,7 +16,15 @@ async function play(t: Test, rounds: number, spins: readonly number[], pauseNs: 
   const statistics: number[][] = [];
   const status: (number | null)[] = [];
   const children: ChildProcess[] = [1, 0].map((side) => {
-    const args = ['--import', 'tsx', script, String(side), String(rounds), String(spins[side]), String(pauseNs)];
+    const args = [
+      '--import',
+      'tsx',
+      script,
+      String(side),
+      String(rounds),
+      String(spins[side]),
+      String(pauseNs),
+    ];
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'inherit', 'inherit', memory, ...bells, 'ipc'],
     });
@@ -48,4 +56,6 @@ async function play(t: Test, rounds: number, spins: readonly number[], pauseNs: 
 
 t.test('both sides sleep after every message', (t) => play(t, 100_000, [0, 0], 0));
 t.test('one side spins, the other sleeps', (t) => play(t, 50_000, [20_000, 0], 0));
-t.test('the spin of both ends at random about when the message comes', (t) => play(t, 100_000, [4_000, 4_000], 8_000));
+t.test('the spin of both ends at random about when the message comes', (t) =>
+  play(t, 100_000, [4_000, 4_000], 8_000),
+);

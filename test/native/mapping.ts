@@ -52,7 +52,10 @@ t.test('revoke keeps the buffer, gives zeros and takes stores that go nowhere', 
   t.equal(words.length, PAGE);
   t.ok(words.every((word) => word === 0));
   words.fill(9);
-  t.ok(new Int32Array(other.buffer).every((word) => word === 5), 'the file is untouched');
+  t.ok(
+    new Int32Array(other.buffer).every((word) => word === 5),
+    'the file is untouched',
+  );
   mapping.revoke();
   mapping.close();
   other.close();
@@ -133,8 +136,16 @@ t.test('the non-temporal copy copies what is asked and nothing else', async (t) 
       0,
       `${length} bytes from ${from} to ${to}`,
     );
-    t.equal(target.subarray(0, to).every((byte) => byte === 170), true, 'before');
-    t.equal(target.subarray(to + length).every((byte) => byte === 170), true, 'after');
+    t.equal(
+      target.subarray(0, to).every((byte) => byte === 170),
+      true,
+      'before',
+    );
+    t.equal(
+      target.subarray(to + length).every((byte) => byte === 170),
+      true,
+      'after',
+    );
   }
   target.set(source.subarray(0, 20_000));
   binding.copyNonTemporal(mapping.buffer, 100, mapping.buffer, 0, 20_000);
