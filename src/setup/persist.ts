@@ -73,9 +73,10 @@ export function persist(system: System, wanted: readonly Persistence[]): void {
   try {
     for (const item of wanted) {
       for (const file of files(system, item)) {
+        mkdirSync(dirname(file.path), { recursive: true });
         const before = read(file.path);
         undo.push(() => (before === undefined ? remove(file.path) : writeFileSync(file.path, before)));
-        write(file);
+        writeFileSync(file.path, file.content, { mode: 0o644 });
       }
       const path = link(system, item);
       if (exists(path)) continue;
@@ -149,11 +150,6 @@ function link(system: System, item: Persistence): string {
 function reload(system: System): void {
   // In an image or container systemd is installed but not running; it reads the unit when it boots.
   if (existsSync(system.path('/run/systemd/system'))) system.run('systemctl', ['daemon-reload']);
-}
-
-function write({ path, content }: File): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, content, { mode: 0o644 });
 }
 
 function read(path: string): string | undefined {

@@ -47,30 +47,68 @@ function rate(clock: () => bigint, copy: () => void): number {
   return Math.round((pieces * PIECE_BYTES * 1000) / Number(elapsed));
 }
 
-/** Measures private memory and both sysfs mappings of BAR2 (the same cache types VFIO and UIO users get). Needs root or `bind --user` with UIO. */
-export async function measureDevice(device: PciFunction): Promise<MemoryBandwidth[]> {
-  const { binding } = await import('../../native/binding.ts');
+/** How BAR2 is reached; the live one maps sysfs files and opens the device through its VFIO group. */
+export interface Reach {
+  /** Maps the start of a file. */
+  mapFile(path: string, length: number): Promise<MappedMemory>;
+  /** The memory of the device opened through the driver it is bound to. */
+  open(device: PciFunction): Promise<MappedMemory>;
+}
+
+export interface MappedMemory {
+  readonly buffer: ArrayBuffer;
+  close(): void;
+}
+
+/**
+ * Measures private memory and the mappings of BAR2 that this user may make: those of sysfs (root, or the user of `bind
+ * --user` under UIO), else the one VFIO gives to the user of the group. Throws the kernel's error when there is none.
+ */
+export async function measureDevice(
+  device: PciFunction,
+  reach: Reach = liveReach,
+): Promise<MemoryBandwidth[]> {
   const length = Math.min(device.resources()[2]?.sizeBytes ?? 0, READ_BYTES);
   const results = [measureMemory(new Uint8Array(length), 'private')];
-  const disable = enableMemory(device);
-  try {
-    for (const mapping of ['resource2', 'resource2_wc'] as const) {
-      const path = device.resourcePath(2, mapping === 'resource2_wc');
-      if (!existsSync(path)) continue;
-      const fd = openSync(path, 'r+');
-      try {
-        const mapped = binding.mapFile(fd, 0, length, true);
-        try {
-          results.push(measureMemory(new Uint8Array(mapped.buffer), mapping));
-        } finally {
-          mapped.close();
-        }
-      } finally {
-        closeSync(fd);
-      }
+  const measure = (memory: MappedMemory, mapping: MemoryBandwidth['mapping']) => {
+    try {
+      results.push(measureMemory(new Uint8Array(memory.buffer, 0, length), mapping));
+    } finally {
+      memory.close();
     }
-  } finally {
-    disable();
+  };
+  try {
+    const disable = enableMemory(device);
+    try {
+      for (const mapping of ['resource2', 'resource2_wc'] as const) {
+        const path = device.resourcePath(2, mapping === 'resource2_wc');
+        if (existsSync(path)) measure(await reach.mapFile(path, length), mapping);
+      }
+    } finally {
+      disable();
+    }
+  } catch (error) {
+    // Sysfs is root's; and a kernel with IO_STRICT_DEVMEM keeps it from root, too, while a VFIO user has the BAR mapped.
+    if (device.driver !== 'vfio-pci') throw error;
+    measure(await reach.open(device), 'vfio');
   }
   return results;
 }
+
+const liveReach: Reach = {
+  async mapFile(path, length) {
+    // Loaded on demand: the other checks must work where the addon is absent.
+    const { binding } = await import('../../native/binding.ts');
+    const fd = openSync(path, 'r+');
+    try {
+      return binding.mapFile(fd, 0, length, true);
+    } finally {
+      closeSync(fd);
+    }
+  },
+  async open(device) {
+    const { openPciBackend } = await import('../../backend/probe.ts');
+    const backend = openPciBackend(device);
+    return { buffer: backend.memory.buffer, close: () => backend.close() };
+  },
+};

@@ -33,7 +33,7 @@ export interface GuestContext {
 /** Bytes per microsecond, which is MB/s, of one way to reach BAR2. */
 export interface MemoryBandwidth {
   /** 'private' is ordinary memory measured the same way, for comparison. */
-  readonly mapping: 'private' | 'resource2' | 'resource2_wc';
+  readonly mapping: 'private' | 'resource2' | 'resource2_wc' | 'vfio';
   readonly readMBps: number;
   readonly writeMBps: number;
 }

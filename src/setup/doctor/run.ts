@@ -30,26 +30,26 @@ import {
 } from './host-machine.ts';
 import { checkServerSocket } from './host-socket.ts';
 
-const hostChecks: readonly HostCheck[] = [
-  checkQemu,
-  checkKvm,
-  checkServerSocket,
-  checkDescriptors,
-  checkSharedMemory,
-  checkHugePages,
-  checkConfinement,
-];
+const hostChecks: Readonly<Record<string, HostCheck>> = {
+  QEMU: checkQemu,
+  KVM: checkKvm,
+  server: checkServerSocket,
+  'open files': checkDescriptors,
+  '/dev/shm': checkSharedMemory,
+  'huge pages': checkHugePages,
+  libvirt: checkConfinement,
+};
 
-const guestChecks: readonly GuestCheck[] = [
-  checkModules,
-  checkIommu,
-  checkDriver,
-  checkLockdown,
-  checkAccess,
-  checkMsix,
-  checkMemory,
-  checkCacheTrap,
-];
+const guestChecks: Readonly<Record<string, GuestCheck>> = {
+  modules: checkModules,
+  'IOMMU group': checkIommu,
+  driver: checkDriver,
+  lockdown: checkLockdown,
+  access: checkAccess,
+  'MSI-X': checkMsix,
+  BAR2: checkMemory,
+  'BAR2 speed': checkCacheTrap,
+};
 
 export type Role = 'host' | 'guest';
 
@@ -98,18 +98,18 @@ async function examineGuest(
 }
 
 async function all<C>(
-  checks: readonly ((context: C) => Finding | Promise<Finding>)[],
+  checks: Readonly<Record<string, (context: C) => Finding | Promise<Finding>>>,
   context: C,
   prefix: string,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const check of checks) {
+  for (const [name, check] of Object.entries(checks)) {
     try {
       const finding = await check(context);
       findings.push({ ...finding, name: prefix + finding.name });
     } catch (error) {
       const fix = 'The machine does not show what the check needs to see; run ivshmem doctor as root.';
-      findings.push(failed(prefix + check.name, `check not possible: ${(error as Error).message}`, fix));
+      findings.push(failed(prefix + name, `check not possible: ${(error as Error).message}`, fix));
     }
   }
   return findings;
