@@ -17,6 +17,7 @@ program
   .option('--cpus <a,b>', 'the two CPUs', '0,1')
   .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
   .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
+  .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
   .action(runCore);
 
 await program.parseAsync();

@@ -17,6 +17,7 @@ export interface CoreOptions {
   readonly cpus: string;
   readonly seed: number;
   readonly maxOthers: number;
+  readonly patience: number;
 }
 
 /** `bench core`: builds, runs, prints, writes. Exit status 1 when the product or a floor gave no number. */
@@ -36,6 +37,7 @@ export async function runCore(options: CoreOptions): Promise<void> {
     seed: options.seed,
     maxOthers: options.maxOthers,
     maxRetries: 3,
+    patienceMs: options.patience * 1000,
     probe: path.join(outFolder, 'line'),
   };
   print(

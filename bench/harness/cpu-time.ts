@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 
 /** Ticks of CPU time: of the whole machine, and of this process with the children it has waited for. */
 export interface CpuTime {
@@ -12,9 +13,8 @@ const ticksPerSecond = 100;
 /** Reads both counters (/proc/stat, /proc/self/stat; proc(5)). Children count once they have been waited for. */
 export function readCpuTime(): CpuTime {
   const all = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.trim().split(/\s+/).slice(1).map(Number);
-  const [user, nice, system, idle, iowait, irq, softirq] = all as number[];
-  void idle;
-  void iowait;
+  // user, nice, system, idle, iowait, irq, softirq: everything but idle and iowait is work.
+  const [user, nice, system, , , irq, softirq] = all;
   // The command's name may hold spaces; the fields start after its closing parenthesis.
   const self = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]!.split(' ').map(Number);
   // Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the first field after the name is number 3.
@@ -26,4 +26,15 @@ export function readCpuTime(): CpuTime {
 export function othersShare(from: CpuTime, to: CpuTime): number {
   const others = (to.busy - from.busy - (to.own - from.own)) / ticksPerSecond;
   return Math.max(0, others) / Math.max(0.001, (to.atMs - from.atMs) / 1000);
+}
+
+/** Resolves when others have used less than `share` of one CPU for 300 ms, or after `limitMs`. */
+export async function quiet(share: number, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  for (let from = readCpuTime(); performance.now() < deadline; ) {
+    await setTimeout(300);
+    const to = readCpuTime();
+    if (othersShare(from, to) < share) return;
+    from = to;
+  }
 }

@@ -1,4 +1,4 @@
-import { type CpuTime, othersShare, readCpuTime } from './cpu-time.ts';
+import { type CpuTime, othersShare, quiet, readCpuTime } from './cpu-time.ts';
 import { execute } from './execute.ts';
 import { randomSource, shuffled } from './statistics.ts';
 import type { Benchmark, Contestant, Measurement, Placement, Sample } from './types.ts';
@@ -12,6 +12,8 @@ export interface Settings {
   /** Share of one CPU that others may use during a sample before it is taken again. */
   readonly maxOthers: number;
   readonly maxRetries: number;
+  /** How long to wait for others to be quiet before a sample is taken again, milliseconds. */
+  readonly patienceMs: number;
   /** The C cache-line ping-pong. */
   readonly probe: string;
 }
@@ -71,7 +73,10 @@ async function takeSample(
       String(settings.ms),
     ]);
     const others = othersShare(before, readCpuTime());
-    if (others > settings.maxOthers && retries < settings.maxRetries) continue;
+    if (others > settings.maxOthers && retries < settings.maxRetries) {
+      await quiet(settings.maxOthers, settings.patienceMs);
+      continue;
+    }
     const { value, batches } = measured;
     const placement = placementOf(line.value);
     return {
