@@ -108,7 +108,7 @@ export interface Mapping {
   revoke(): void;
 }
 
-/** uv_poll on one fd. Created stopped and unref'ed. */
+/** uv_poll on a duplicate of one fd, so the caller may close its own at any time. Created stopped and unref'ed. */
 export interface FdWatch {
   start(readable: boolean, writable: boolean): void;
   stop(): void;
@@ -119,8 +119,8 @@ export interface FdWatch {
 }
 
 /**
- * A thread that owns eventfds: sleeps in epoll, drains, counts, and tells JavaScript through a threadsafe function,
- * coalescing while a call is under way. Unref'ed: it never keeps the process alive.
+ * A thread that watches eventfds (duplicates of them: the caller keeps and closes its own): sleeps in epoll, drains, counts,
+ * and tells JavaScript through uv_async, coalescing while a call is under way. Unref'ed: it never keeps the process alive.
  */
 export interface InterruptThread {
   /** Interrupts seen per vector since creation (sum of eventfd counters, so coalesced rings count singly per drain). */
@@ -144,7 +144,10 @@ export interface LoopWaiterOptions {
   readonly spinNs: number;
   /** With eventfd -1: how often to look while asleep, milliseconds. */
   readonly pollMs: number;
-  /** Called on the loop when a word is non-zero or the bell rang. It must consume the words. */
+  /**
+   * Called on the loop when a word is non-zero or the bell rang. It must consume the words: while one stays non-zero it is
+   * called again, at most 64 times or 200 us in a row before the rest of the loop gets its turn.
+   */
   readonly onWork: () => void;
 }
 
