@@ -1,0 +1,5 @@
+/** Inter-VM communication at memory speed. docs/architecture.md has the picture. */
+export * from './channel/index.ts';
+export { type ErrorCode, IvshmemError, isIvshmemError } from './errors/index.ts';
+export { IvshmemDevice, type OpenDeviceOptions, openDevice } from './ivshmem/index.ts';
+export { type OpenOptions, open } from './open.ts';

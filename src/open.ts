@@ -1,0 +1,20 @@
+import { hostname } from 'node:os';
+import { Region, type RegionOptions } from './channel/index.ts';
+import { type OpenDeviceOptions, openDevice } from './ivshmem/open.ts';
+
+/** Which device, and how to behave in its region. */
+export type OpenOptions = OpenDeviceOptions & Partial<RegionOptions>;
+
+/**
+ * Opens the ivshmem device of this machine, or with `socket` (or IVSHMEM_SOCKET) becomes a peer of a server on this host, and
+ * joins the region behind it. The name is the host's name and the process ID unless given.
+ */
+export async function open(options: OpenOptions = {}): Promise<Region> {
+  const { name = `${hostname()}-${process.pid}`.slice(-32), wait, maxMessageBytes, ...device } = options;
+  const regionOptions: RegionOptions = {
+    name,
+    ...(wait === undefined ? {} : { wait }),
+    ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+  };
+  return Region.join(await openDevice(device), regionOptions);
+}

@@ -1,0 +1,45 @@
+import { Parser } from 'tap-parser';
+
+export interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+  /** Full names of what failed, and of what was skipped with its reason. */
+  failures: string[];
+  skips: string[];
+}
+
+export const emptyTally = (): Tally => ({ passed: 0, failed: 0, skipped: 0, failures: [], skips: [] });
+
+/** Counts the leaves of a TAP stream: a test that has subtests is counted through them. `onFile` hears of each top-level test. */
+export function createTallyParser(
+  tally: Tally,
+  onFile: (name: string, ok: boolean, seconds: number) => void,
+): Parser {
+  const watch = (parser: Parser, path: string): void => {
+    let child: { count: number } | null = null;
+    parser.on('child', (inner) => {
+      child = { count: 0 };
+      const box = child;
+      inner.on('assert', () => box.count++);
+      watch(inner, path === '' ? inner.name : `${path} > ${inner.name}`);
+    });
+    parser.on('assert', (result) => {
+      const parent = child !== null && child.count > 0;
+      child = null;
+      if (path === '') onFile(result.name, result.ok, (result.time ?? 0) / 1000);
+      const name = `${path} > ${result.name}`;
+      if (result.skip) {
+        tally.skipped++;
+        tally.skips.push(`${name}: ${result.skip === true ? 'NO REASON GIVEN' : result.skip}`);
+      } else if (!parent && result.ok) tally.passed++;
+      else if (!parent && !result.ok) {
+        tally.failed++;
+        tally.failures.push(name);
+      }
+    });
+  };
+  const root = new Parser();
+  watch(root, '');
+  return root;
+}
