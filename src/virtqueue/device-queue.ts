@@ -53,7 +53,7 @@ export class DeviceQueue {
   constructor(options: DeviceQueueOptions) {
     checkPlace(options);
     this.size = options.size;
-    this.#words = new Int32Array(options.memory, 0, options.memory.byteLength >>> 2);
+    this.#words = new Int32Array(options.memory, 0, Math.floor(options.memory.byteLength / 4));
     this.#ring = options.ring / 4;
     this.#driverEvent = options.driverEvent / 4;
     this.#deviceEvent = options.deviceEvent / 4;
@@ -74,9 +74,9 @@ export class DeviceQueue {
     return this.#unflushed;
   }
 
-  /** Whether a buffer is available. */
+  /** Whether a buffer can be taken; never on a broken queue. */
   hasAvailable(): boolean {
-    return this.#isAvailable(this.#nextAvailable);
+    return this.#broken === '' && this.#isAvailable(this.#nextAvailable);
   }
 
   /** Takes the next available buffer into `chain`; false when there is none. Throws ERR_IVSHMEM_QUEUE_BROKEN. */
@@ -119,17 +119,23 @@ export class DeviceQueue {
     if (!this.#inOrder) this.flushUsed();
   }
 
-  /** Shows the driver everything given back so far, by one used descriptor (§2.8.9). */
+  /** Shows the driver everything given back so far, by one used descriptor (§2.8.8). */
   flushUsed(): void {
     if (this.#unflushed === 0) return;
     const position = this.#nextUsed;
     const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS;
     this.#words[at + 2] = this.#unflushedLen | 0;
+    // §2.8.3: WRITE tells that bytes were written; without it the driver ignores the length (§2.8.4).
+    const write = this.#unflushedLen > 0 ? VIRTQ_DESC_F_WRITE << 16 : 0;
     this.#notifyFrom = position;
     this.#nextUsed = (position + this.#unflushed) & this.#lap;
     this.#unflushed = 0;
     // Release and full fence: pairs with the acquire in DriverQueue's used side and with DriverQueue.enableNotifications.
-    storeFence(this.#words, at + 3, USED_BITS[(position & this.size) === 0 ? 1 : 0]! | this.#unflushedId);
+    storeFence(
+      this.#words,
+      at + 3,
+      USED_BITS[(position & this.size) === 0 ? 1 : 0]! | write | this.#unflushedId,
+    );
   }
 
   /** Whether the driver waits for used buffers at all: then holding back `flushUsed` would stall it. */
@@ -185,7 +191,8 @@ export class DeviceQueue {
   ): boolean {
     chain.count = 0;
     if (firstFlags & VIRTQ_DESC_F_INDIRECT) {
-      if (firstFlags !== VIRTQ_DESC_F_INDIRECT) this.#break('an indirect descriptor has NEXT or WRITE');
+      // §2.8.19 forbids NEXT here; WRITE is reserved and ignored (§2.8.7).
+      if (firstFlags & VIRTQ_DESC_F_NEXT) this.#break('an indirect descriptor has NEXT');
       this.#takeTable(chain, firstAddr, firstLen);
       return this.#finish(chain, firstLast, 1);
     }
@@ -228,7 +235,7 @@ export class DeviceQueue {
     if (n === chain.addrs.length) this.#break(`a chain of more than ${n} elements`);
     if (addr < this.#start || addr + len > this.#end) this.#break(`a descriptor spans ${addr}+${len}`);
     const writable = flags & VIRTQ_DESC_F_WRITE ? 1 : 0;
-    // §2.6.4.2: device-readable elements come before device-writable ones.
+    // §2.8.17: device-readable elements come before device-writable ones.
     if (n > 0 && writable < chain.writable[n - 1]!) this.#break('a readable element follows a writable one');
     chain.addrs[n] = addr;
     chain.lens[n] = len;
