@@ -1,0 +1,67 @@
+/** Runs every example as its README says, on this host: a server, and each program as a process of its own. */
+import { spawn } from 'node:child_process';
+import t, { type Test } from 'tap';
+import { createServer } from '../src/host/index.ts';
+
+interface Finished {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/** Starts `tsx file`; `ready` resolves at its first output, `finished` at its end. */
+function start(file: string, args: readonly string[], socket: string) {
+  const child = spawn('npx', ['tsx', `examples/${file}`, ...args], {
+    env: { ...process.env, IVSHMEM_SOCKET: socket, NODE_OPTIONS: '' },
+    timeout: 120_000,
+  });
+  let output = '';
+  const ready = new Promise<void>((resolve) => child.stdout.on('data', () => resolve()));
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    output += chunk;
+  });
+  const finished = new Promise<Finished>((resolve) => child.on('close', (code) => resolve({ code, output })));
+  return { ready: Promise.race([ready, finished]), finished };
+}
+
+/** Runs the listening program, then the others, and returns what each printed. */
+async function play(
+  t: Test,
+  name: string,
+  listener: string,
+  others: readonly [string, ...string[]][],
+  args: readonly string[] = [],
+): Promise<string[]> {
+  const socket = `@ivshmem-example-${name}-${process.pid}`;
+  const server = await createServer({ regions: [{ name, socket, size: 16 << 20 }] });
+  t.teardown(() => server.close());
+  const first = start(`${name}/${listener}.ts`, args, socket);
+  await first.ready;
+  const rest = others.map(([file, ...rest]) => start(`${name}/${file}.ts`, rest, socket));
+  const results = await Promise.all([first.finished, ...rest.map((one) => one.finished)]);
+  for (const { code, output } of results) t.equal(code, 0, output.trim());
+  return results.map(({ output }) => output);
+}
+
+t.test('ping-pong', async (t) => {
+  const [, ask] = await play(t, 'ping-pong', 'answer', [['ask']]);
+  t.match(ask, /10000 round trips/);
+});
+
+t.test('telemetry', async (t) => {
+  const [collect, publish] = await play(t, 'telemetry', 'collect', [['publish']]);
+  const sent = /(\d+) samples sent/.exec(publish!)?.[1];
+  t.match(collect, new RegExp(`^${sent} samples in order`, 'm'));
+});
+
+t.test('file-copy', async (t) => {
+  const [receive, send] = await play(t, 'file-copy', 'receive', [['send', process.execPath]]);
+  t.equal(/sha256 (\w+)/.exec(receive!)?.[1], /sha256 (\w+)/.exec(send!)?.[1]);
+});
+
+t.test('work-queue', async (t) => {
+  const [dispatch] = await play(t, 'work-queue', 'dispatch', [['work'], ['work']], ['2']);
+  t.match(dispatch, /2000 jobs done by 2 workers/);
+});
