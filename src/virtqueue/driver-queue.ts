@@ -71,6 +71,7 @@ export class DriverQueue {
   #withheld = 0;
   /** Buffers of an in-order batch that takeUsed has yet to hand out one by one. */
   #batch = 0;
+  #batchDescriptors = 0;
   #batchLen = 0;
   #broken = '';
 
@@ -78,7 +79,7 @@ export class DriverQueue {
     checkPlace(options);
     const { size } = options;
     this.size = size;
-    this.#words = new Int32Array(options.memory, 0, options.memory.byteLength >>> 2);
+    this.#words = new Int32Array(options.memory, 0, Math.floor(options.memory.byteLength / 4));
     this.#ring = options.ring / 4;
     this.#driverEvent = options.driverEvent / 4;
     this.#deviceEvent = options.deviceEvent / 4;
@@ -124,7 +125,7 @@ export class DriverQueue {
     this.#words[at + 2] = len | 0;
   }
 
-  /** Adds a buffer as a chain of descriptors (§2.8.6). Device-readable segments must precede writable ones (§2.6.4.2). Returns the ID. */
+  /** Adds a buffer as a chain of descriptors (§2.8.6). Device-readable segments must precede writable ones (§2.8.17). Returns the ID. */
   add(segments: readonly Segment[], tag = 0): number {
     const count = segments.length;
     if (count === 0 || count > this.#free) this.#refuseFull(count);
@@ -165,12 +166,13 @@ export class DriverQueue {
 
   /** IN_ORDER: takes back what the device has used; returns the number of buffers. */
   reclaim(): number {
-    let buffers = this.#batch;
-    this.#completed = (this.#completed + buffers) >>> 0;
-    this.#batch = 0;
+    let buffers = 0;
     for (;;) {
-      const batch = this.#takeBatch();
+      // What takeUsed has not handed out of its batch comes first.
+      const batch = this.#batch > 0 ? this.#batch : this.#takeBatch();
       if (batch === 0) return buffers;
+      this.#batch = 0;
+      this.#free += this.#batchDescriptors;
       this.#completed = (this.#completed + batch) >>> 0;
       buffers += batch;
     }
@@ -182,7 +184,11 @@ export class DriverQueue {
       if (this.#batch === 0) this.#batch = this.#takeBatch();
       if (this.#batch === 0) return false;
       used.id = this.#completed & this.#mask;
-      // §2.8.9: only the last buffer of a batch has its length written.
+      // One by one: room for a whole batch would let `add` give out an ID that is still to be returned from here.
+      const descriptors = this.#counts[used.id]!;
+      this.#batchDescriptors -= descriptors;
+      this.#free += descriptors;
+      // §2.8.8: only the last buffer of a batch has its length written.
       used.len = --this.#batch === 0 ? this.#batchLen : 0;
       this.#completed = (this.#completed + 1) >>> 0;
       return true;
@@ -268,7 +274,7 @@ export class DriverQueue {
     if (id >= this.size || buffers > live) this.#break(`used ID ${id} is not outstanding`);
     let count = 0;
     for (let i = 0; i < buffers; i++) count += this.#counts[(oldest + i) & this.#mask]!;
-    this.#free += count;
+    this.#batchDescriptors = count;
     this.#nextUsed = (this.#nextUsed + count) & this.#lap;
     this.#batchLen = this.#words[at - 1]! >>> 0;
     return buffers;

@@ -4,9 +4,9 @@
 export const DESCRIPTOR_BYTES = 16;
 export const DESCRIPTOR_WORDS = 4;
 
-/** §2.8.5: the buffer continues in the next descriptor. */
+/** §2.8.6: the buffer continues in the next descriptor. */
 export const VIRTQ_DESC_F_NEXT = 1;
-/** §2.8.5: the device writes this element; otherwise it reads it. */
+/** §2.8.3: the device writes this element; otherwise it reads it. */
 export const VIRTQ_DESC_F_WRITE = 2;
 /** §2.8.7: the element is a table of descriptors. */
 export const VIRTQ_DESC_F_INDIRECT = 4;
