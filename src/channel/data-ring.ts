@@ -2,6 +2,11 @@ const LINE_BYTES = 64;
 /** Messages up to this size stay in the near window of the area. */
 const SMALL_BYTES = 4096;
 
+/** Whole lines, at least one: an empty piece that took no room would have the same end as the piece before it. */
+function lines(length: number): number {
+  return length <= LINE_BYTES ? LINE_BYTES : (length + LINE_BYTES - 1) & -LINE_BYTES;
+}
+
 /**
  * The bytes of one direction's data area, given out in order and taken back in order. Every piece starts on a line.
  *
@@ -16,8 +21,8 @@ export class DataRing {
   #tail = 0;
 
   constructor(bytes: number, window: number) {
-    this.bytes = bytes;
-    this.#window = Math.min(bytes, window);
+    this.bytes = bytes & -LINE_BYTES;
+    this.#window = Math.min(this.bytes, window);
   }
 
   /** Where the piece given out last ends: pass it to `free` when that piece comes back. */
@@ -39,7 +44,7 @@ export class DataRing {
 
   /** Places `length` bytes in a row; the offset, or -1 when there is no room. */
   place(length: number): number {
-    const need = (length + LINE_BYTES - 1) & -LINE_BYTES;
+    const need = lines(length);
     if (this.#head === this.#tail) this.#head = this.#tail = 0;
     const head = this.#head;
     const tail = this.#tail;
@@ -64,8 +69,13 @@ export class DataRing {
     this.#tail = end;
   }
 
+  /** Takes back what was placed since `end` was `mark`, nothing having been freed in between. */
+  rewind(mark: number): void {
+    this.#head = mark;
+  }
+
   /** Gives back the unused part of the piece placed last at `offset`. */
   shrink(offset: number, length: number): void {
-    this.#head = offset + ((length + LINE_BYTES - 1) & -LINE_BYTES);
+    this.#head = offset + lines(length);
   }
 }

@@ -54,10 +54,11 @@ export class Sender {
 
   /** reserve for one part of a message; `more` 1: the message continues in the next part. */
   reservePart(length: number, more: number): Reservation | null {
+    if (!Number.isInteger(length) || length < 0 || length > this.#data.bytes)
+      this.#refuseSize('reserve', length, this.#data.bytes);
     if (this.#queue.free === 0 && !this.#reclaim()) return null;
     let offset = this.#data.place(length);
     if (offset < 0) {
-      if (length > this.#data.bytes) this.#refuseSize('reserve', length);
       if (!this.#reclaim()) return null;
       offset = this.#data.place(length);
       if (offset < 0) return null;
@@ -74,7 +75,8 @@ export class Sender {
   /** Shortens the last reservation, before it is committed. */
   shorten(length: number): void {
     const last = this.#last;
-    if (last === null || !(length >= 0 && length <= last.length)) this.#refuseSize('commit', length);
+    if (last === null || !Number.isInteger(length) || length < 0 || length > last.length)
+      this.#refuseSize('commit', length, last?.length ?? 0);
     this.#queue.shortenLast(length);
     this.#data.shrink(last.offset, length);
     this.#ends[(this.#added - 1) & this.#mask] = this.#data.end;
@@ -91,6 +93,11 @@ export class Sender {
     const head = this.#data.toEdge & -LINE_BYTES;
     if (head < LINE_BYTES || head >= bytes.length || this.#queue.free < 2) return false;
     return this.#copyWrapped(bytes, head);
+  }
+
+  /** Whether `reserve(length)` would find room without anything coming back. */
+  hasRoom(length: number): boolean {
+    return this.#queue.free > 0 && Math.max(length, 1) <= this.#data.contiguous;
   }
 
   /** Makes everything reserved or copied in since the last call available. */
@@ -111,10 +118,11 @@ export class Sender {
   }
 
   #copyWrapped(bytes: Uint8Array, head: number): boolean {
+    const mark = this.#data.end;
     const first = this.#data.place(head);
     const second = this.#data.place(bytes.length - head);
     if (first < 0 || second < 0) {
-      if (first >= 0) this.#data.shrink(first, 0);
+      this.#data.rewind(mark);
       return false;
     }
     this.area.bytes.set(bytes.subarray(0, head), first);
@@ -142,11 +150,7 @@ export class Sender {
     return true;
   }
 
-  #refuseSize(operation: string, bytes: number): never {
-    throw new IvshmemError('ERR_IVSHMEM_MESSAGE_SIZE', {
-      operation,
-      bytes,
-      most: this.#last?.length ?? this.#data.bytes,
-    });
+  #refuseSize(operation: string, bytes: number, most: number): never {
+    throw new IvshmemError('ERR_IVSHMEM_MESSAGE_SIZE', { operation, bytes, most });
   }
 }
