@@ -6,10 +6,12 @@ import { type DataArea, Message } from './message.ts';
 const IDLE_POLLS = 64;
 /** Most elements one message may have: two for a message across the end of the area, the rest is a peer's own business. */
 const MAX_ELEMENTS = 64;
+/** Room for the parts of a message to start with; it doubles from there, up to maxMessageBytes. */
+const FIRST_PARTS_BYTES = 4096;
 
 /**
  * The receiving half of a channel: takes messages through the device role of one virtqueue and lends them in place.
- * Returning buffers is batched (VIRTIO 1.3 §2.8.9), because each return dirties a line the sender is about to write.
+ * Returning buffers is batched (VIRTIO 1.3 §2.8.8), because each return dirties a line the sender is about to write.
  */
 export class Receiver {
   readonly area: DataArea;
@@ -32,8 +34,8 @@ export class Receiver {
   #idlePolls = 0;
   /** What our event suppression structure says; zeroed memory means enabled. */
   #notifying = true;
-  /** Parts of a message that continues, already copied out. */
-  #parts: Uint8Array[] | null = null;
+  /** Parts of a message that continues, already copied out: one array, so that many tiny parts cost no more than their bytes. */
+  #parts: Uint8Array | null = null;
   #partBytes = 0;
 
   /** `notify` is called when the sender must hear that buffers came back. */
@@ -143,21 +145,26 @@ export class Receiver {
 
   /** Copies a part out, so that a message of any size passes through a ring of any size. */
   #collectPart(part: Message, more: boolean): Message | null {
-    this.#parts ??= [];
-    this.#partBytes += part.length;
-    if (this.#partBytes > this.#maxMessageBytes) {
+    const end = this.#partBytes + part.length;
+    if (end > this.#maxMessageBytes) {
       throw new IvshmemError('ERR_IVSHMEM_MESSAGE_TOO_LARGE', { most: this.#maxMessageBytes });
     }
-    if (part.length > 0) this.#parts.push(part.copy());
+    this.#parts ??= new Uint8Array(FIRST_PARTS_BYTES);
+    if (end > this.#parts.length) {
+      const grown = new Uint8Array(Math.max(end, Math.min(2 * this.#parts.length, this.#maxMessageBytes)));
+      grown.set(this.#parts.subarray(0, this.#partBytes));
+      this.#parts = grown;
+    }
+    let at = this.#partBytes;
+    for (const segment of part.segments) {
+      this.#parts.set(segment, at);
+      at += segment.length;
+    }
+    this.#partBytes = end;
     this.release(part);
     // One part a call: a sender that never ends a message cannot keep us here. `hasMessage` tells that there is more.
     if (more) return null;
-    const whole = new Uint8Array(this.#partBytes);
-    let at = 0;
-    for (const bytes of this.#parts) {
-      whole.set(bytes, at);
-      at += bytes.length;
-    }
+    const whole = this.#parts.subarray(0, end);
     this.#parts = null;
     this.#partBytes = 0;
     return Message.of(whole);
