@@ -50,6 +50,8 @@ export class Channel {
   /** A large message is half sent: nothing else may come between its parts. */
   #partial = false;
   #writing: Promise<unknown> = Promise.resolve();
+  /** Looks for a message by next() since the event loop last ran. */
+  #looks = 0;
   #endListeners: ((end: ChannelEnd) => void)[] = [];
 
   constructor(identity: ChannelIdentity, sender: Sender, receiver: Receiver, host: ChannelHost) {
@@ -137,12 +139,14 @@ export class Channel {
         most: this.capacity,
       });
     }
+    // Nothing may be outstanding, and then nothing would come back to wake us.
+    if (this.#end === null && !this.#partial && this.#sender.hasRoom(length)) return true;
     return this.#untilReleased();
   }
 
   /** The next message, lent until `release`; null when there is none right now (or ever: see `end`). Never waits. */
   receive(): Message | null {
-    if (this.#end === 'closed-here' || this.#end === 'broken') return null;
+    if (this.#isDeaf()) return null;
     try {
       return this.#receiver.receive();
     } catch (error) {
@@ -157,7 +161,8 @@ export class Channel {
 
   /** Busy-polls for a message, for at most `maxNs` nanoseconds; the event loop stands still meanwhile. */
   spin(maxNs: number): Message | null {
-    this.#receiver.disableNotifications();
+    // Whoever else waits on this channel sleeps through the spin and must be told of what comes after it.
+    if (this.#handler === null && this.#readers.length === 0) this.#receiver.disableNotifications();
     // The clock costs as much as a third of a round trip, so it is not looked at before the first thousand polls.
     let deadline = 0;
     for (;;) {
@@ -176,11 +181,18 @@ export class Channel {
   /** Resolves with the next message, lent until `release`; null at the end of the channel. */
   async next(): Promise<Message | null> {
     for (;;) {
+      if (this.#looks++ >= BURST) {
+        // A flood, of messages or of parts without end, must not keep the loop from its other work.
+        this.#looks = 0;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       const message = this.receive();
       if (message !== null) return message;
+      if (this.#isDeaf()) return null;
       if (this.#end !== null && !this.#receiver.hasMessage()) return null;
       if (this.#receiver.enableNotifications()) continue;
       this.#receiver.flush();
+      this.#looks = 0;
       await this.#wait(this.#readers);
     }
   }
@@ -200,9 +212,11 @@ export class Channel {
 
   /**
    * Calls `handler` for every message, straight from the loop: the fastest way to receive while the process does other
-   * work. A message is released when the handler returns. Null stops serving.
+   * work. A message is released when the handler returns. Null stops serving; so does the end of the channel, after the last
+   * message.
    */
   serve(handler: ((message: Message) => void) | null): void {
+    if (handler !== null && this.#isDeaf()) return;
     if (this.#handler === null && handler !== null) this.#host.waiting(1);
     if (this.#handler !== null && handler === null) this.#host.waiting(-1);
     this.#handler = handler;
@@ -221,11 +235,10 @@ export class Channel {
   /** Closes this side; what was sent can still be received by the peer. Idempotent. */
   close(): void {
     if (this.#end === 'closed-here') return;
-    const open = this.#end === null;
-    if (open) this.#sender.publish();
     this.serve(null);
-    if (open) this.#finish('closed-here');
-    this.#end = 'closed-here';
+    if (this.#end === null) this.#finish('closed-here');
+    else this.#end = 'closed-here';
+    this.#wakeEveryone();
     this.#host.release();
   }
 
@@ -238,10 +251,9 @@ export class Channel {
    * ends the channel and is kept in `error`; only the handler's own exceptions leave this method.
    */
   signal(): void {
-    if (this.#end === 'closed-here' || this.#end === 'broken') return;
+    if (this.#isDeaf()) return;
     this.#receiver.flush();
-    wakeAll(this.#writers);
-    wakeAll(this.#readers);
+    this.#wakeEveryone();
     if (this.#handler !== null) this.#drain();
   }
 
@@ -259,16 +271,16 @@ export class Channel {
         else if (!this.#receiver.hasMessage()) {
           more = false;
           this.#receiver.flush();
+          // Nothing will come any more: do not keep the process alive for it.
+          if (this.#end !== null) this.serve(null);
           return;
         }
       }
     } catch (error) {
-      if (!(error instanceof HandlerFault)) {
-        more = false;
-        this.#fault(error);
-        return;
-      }
-      throw error.cause;
+      if (error instanceof HandlerFault) throw error.cause;
+      more = false;
+      const fault = this.#fault(error);
+      if (this.#error !== fault) throw fault;
     } finally {
       if (more && this.#handler !== null) this.#host.postSelf();
     }
@@ -320,13 +332,21 @@ export class Channel {
   /** Resolves true when the receiver may have returned something, false when it is gone. */
   async #untilReleased(): Promise<boolean> {
     if (this.#end !== null) return false;
-    if (!this.#sender.startWaiting()) {
+    if (!this.#startWaiting()) {
       // The receiver may hold buffers back and sleep: make it flush.
       this.#host.notifyPeer();
       await this.#wait(this.#writers);
     }
     if (this.#writers.length === 0 && this.#end !== 'closed-here') this.#sender.stopWaiting();
     return this.#end === null;
+  }
+
+  #startWaiting(): boolean {
+    try {
+      return this.#sender.startWaiting();
+    } catch (error) {
+      throw this.#fault(error);
+    }
   }
 
   #wait(list: (() => void)[]): Promise<void> {
@@ -336,11 +356,23 @@ export class Channel {
 
   #finish(end: ChannelEnd): void {
     this.#end = end;
-    wakeAll(this.#writers);
-    wakeAll(this.#readers);
+    this.#wakeEveryone();
+    if (end === 'broken') this.serve(null);
+    // The handler gets what is still in the ring, then lets go.
+    else if (this.#handler !== null) this.#host.postSelf();
     const listeners = this.#endListeners;
     this.#endListeners = [];
     for (const listener of listeners) listener(end);
+  }
+
+  #wakeEveryone(): void {
+    wakeAll(this.#writers);
+    wakeAll(this.#readers);
+  }
+
+  /** Nothing can be received any more, whatever is in the ring. */
+  #isDeaf(): boolean {
+    return this.#end === 'closed-here' || this.#end === 'broken';
   }
 
   /** A broken ring ends the channel; the error is kept and returned for the caller to throw. */
