@@ -39,6 +39,8 @@ export class ControlClient {
   #seq: number;
   #turn: Promise<unknown> = Promise.resolve();
   #pending: Pending | null = null;
+  /** Why no request can be made any more. */
+  #gone: Error | null = null;
 
   constructor(
     words: Int32Array,
@@ -116,8 +118,13 @@ export class ControlClient {
     else reject(refusal(reply[1]!, operation, this.#on));
   }
 
-  /** Fails the request under way: the region is going. */
+  /** Fails the request under way and those that wait their turn: the region is going. */
   abandon(error: Error): void {
+    this.#gone = error;
+    this.#fail(error);
+  }
+
+  #fail(error: Error): void {
     this.#pending?.reject(error);
     this.#pending = null;
   }
@@ -129,6 +136,7 @@ export class ControlClient {
   }
 
   async #send(op: number, operation: string, fill: (argumentsAt: number) => void): Promise<Int32Array> {
+    if (this.#gone !== null) throw this.#gone;
     const at = this.#base + MEMBER_W.request;
     fill(at + 2);
     this.#words[at + 1] = op;
@@ -140,7 +148,7 @@ export class ControlClient {
         this.#pending = { operation, resolve, reject };
         timer = setTimeout(() => {
           const silent = { operation, on: this.#on, seconds: DEADLINE_SECONDS };
-          this.abandon(new IvshmemError('ERR_IVSHMEM_SERVER_SILENT', silent));
+          this.#fail(new IvshmemError('ERR_IVSHMEM_SERVER_SILENT', silent));
         }, DEADLINE_SECONDS * 1000);
         // Release: pairs with the server's acquire of the request's seq. Also the full fence post() asks for.
         Atomics.store(this.#words, at, this.#seq);

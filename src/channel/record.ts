@@ -25,6 +25,8 @@ export interface ChannelRecord {
   readonly listenerId: number;
 }
 
+/** What connect() allows; offsets within a data area then fit 31 bits. */
+const MAX_DATA_BYTES = 1 << 30;
 const ENTRY_WORDS = CHANNEL_BYTES / 4;
 
 /** Copies and checks entry `number`; null when it is free. Any member can scribble on the table, hence the checks. */
@@ -45,7 +47,8 @@ export function readRecord(words: Int32Array, header: RegionHeader, number: numb
   const pages = entry[CHANNEL_W.pages]! >>> 0;
   if (queueSize < MIN_QUEUE_SIZE || queueSize > MAX_QUEUE_SIZE || (queueSize & (queueSize - 1)) !== 0)
     refuse(`queue size ${queueSize}`);
-  if (dataBytes === 0 || dataBytes % PAGE_BYTES !== 0) refuse(`${dataBytes} data bytes`);
+  if (dataBytes === 0 || dataBytes > MAX_DATA_BYTES || dataBytes % PAGE_BYTES !== 0)
+    refuse(`${dataBytes} data bytes`);
   if (firstPage < header.heapPage || firstPage + pages > header.regionPages)
     refuse(`pages ${firstPage}+${pages}`);
   if (channelLayout(queueSize, dataBytes).bytes > pages * PAGE_BYTES)
