@@ -4,18 +4,21 @@ import { type VirtioOpenOptions, VirtioPciDevice } from './device.ts';
 import { VIRTIO_ID_RNG } from './layout.ts';
 import { Slots } from './slots.ts';
 
-const SLOTS = 8;
+const MAX_SLOTS = 8;
 const SLOT_BYTES = 4096;
 
 /** A virtio entropy device (VIRTIO 1.3 §5.4): one queue of device-writable buffers that come back filled with random bytes. */
 export class VirtioRng {
   readonly #device: VirtioPciDevice;
   readonly #memory: DmaMemory;
-  readonly #slots = new Slots(SLOTS);
+  readonly #slots: Slots;
 
   private constructor(device: VirtioPciDevice) {
     this.#device = device;
-    this.#memory = device.allocate(SLOTS * SLOT_BYTES);
+    // A request takes one descriptor, so a queue of fewer descriptors than slots would overflow.
+    const slots = Math.min(MAX_SLOTS, device.queue.addresses.size);
+    this.#slots = new Slots(slots);
+    this.#memory = device.allocate(slots * SLOT_BYTES);
   }
 
   /** Opens the virtio-rng device at a PCI address; it must be bound to vfio-pci. */
