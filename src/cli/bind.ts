@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { WantedDriver } from '../setup/choose-driver.ts';
 import type { Persistence } from '../setup/persist.ts';
+import { type Connect, live } from './machine.ts';
 import { printJson, printLine } from './print.ts';
 
 interface Flags {
@@ -15,7 +16,8 @@ interface Flags {
   readonly json?: boolean;
 }
 
-export function register(program: Command): void {
+/** `connect`: the machine to work on; tests put a fake one here. */
+export function register(program: Command, connect: Connect = live): void {
   program
     .command('bind')
     .description(
@@ -34,15 +36,14 @@ export function register(program: Command): void {
     .option('--persist', 'bind again at every boot (systemd unit)')
     .option('--dry-run', 'only say what would be done')
     .option('--json', 'print the result as JSON')
-    .action(run);
+    .action((selectors: string[], flags: Flags) => run(connect, selectors, flags));
 }
 
-async function run(selectors: string[], flags: Flags): Promise<void> {
-  const { liveSystem } = await import('../setup/system.ts');
+async function run(connect: Connect, selectors: string[], flags: Flags): Promise<void> {
   const { selectDevices } = await import('../setup/select.ts');
   const { bindDevices } = await import('../setup/bind.ts');
   const { persist, planPersist } = await import('../setup/persist.ts');
-  const system = liveSystem();
+  const system = await connect();
   const devices = await selectDevices(system, selectors, flags.all);
   let planned: string[] = [];
   const results = bindDevices(system, devices, {

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Report, Role } from '../setup/doctor/run.ts';
 import { EXIT_FAILURE } from './fail.ts';
+import { type Connect, live } from './machine.ts';
 import { printJson, printLine } from './print.ts';
 
 interface Flags {
@@ -13,7 +14,8 @@ interface Flags {
   readonly json?: boolean;
 }
 
-export function register(program: Command): void {
+/** `connect`: the machine to work on; tests put a fake one here. */
+export function register(program: Command, connect: Connect = live): void {
   program
     .command('doctor')
     .description('check this host or guest; every finding that is not ok ends with its fix')
@@ -24,15 +26,14 @@ export function register(program: Command): void {
     .option('--slots <n>', 'slots of the region', positive, 64)
     .option('--vectors <n>', 'vectors per slot', positive, 2)
     .option('--json', 'print the report as JSON')
-    .action(run);
+    .action((flags: Flags) => run(connect, flags));
 }
 
-async function run(flags: Flags): Promise<void> {
-  const { liveSystem } = await import('../setup/system.ts');
+async function run(connect: Connect, flags: Flags): Promise<void> {
   const { examine } = await import('../setup/doctor/run.ts');
   const role: Role | undefined = flags.host ? 'host' : flags.guest ? 'guest' : undefined;
   const { qemu, socket, slots, vectors } = flags;
-  const report = await examine(liveSystem(), { role, host: { qemu, socket, slots, vectors } });
+  const report = await examine(await connect(), { role, host: { qemu, socket, slots, vectors } });
   if (flags.json) printJson(report);
   else for (const line of describe(report)) printLine(line);
   if (!report.healthy) process.exitCode = EXIT_FAILURE;

@@ -1,10 +1,17 @@
+/** Where results go; tests put something else here, because their own report is on stdout. */
+export const output = {
+  write(text: string): void {
+    process.stdout.write(text);
+  },
+};
+
 /** Prints a value for programs: one JSON document, indented. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  output.write(`${JSON.stringify(value, undefined, 2)}\n`);
 }
 
 export function printLine(text = ''): void {
-  process.stdout.write(`${text}\n`);
+  output.write(`${text}\n`);
 }
 
 /** 4194304 as "4 MiB". */

@@ -1,22 +1,27 @@
 import type { Command } from 'commander';
 import type { DeviceStatus } from '../setup/status.ts';
+import { type Connect, live } from './machine.ts';
 import { formatBytes, printJson, printLine } from './print.ts';
 
-export function register(program: Command): void {
+interface Flags {
+  readonly json?: boolean;
+}
+
+/** `connect`: the machine to work on; tests put a fake one here. */
+export function register(program: Command, connect: Connect = live): void {
   program
     .command('status')
     .description('show the ivshmem devices of this VM: driver, IOMMU group, region, who may open them')
     .argument('[device...]', 'PCI addresses or region names (default: all)')
     .option('--json', 'print as JSON')
-    .action(run);
+    .action((selectors: string[], flags: Flags) => run(connect, selectors, flags));
 }
 
-async function run(selectors: string[], flags: { readonly json?: boolean }): Promise<void> {
-  const { liveSystem } = await import('../setup/system.ts');
+async function run(connect: Connect, selectors: string[], flags: Flags): Promise<void> {
   const { ivshmemDevices, selectDevices } = await import('../setup/select.ts');
   const { deviceStatus } = await import('../setup/status.ts');
   const { persistedUnits } = await import('../setup/persist.ts');
-  const system = liveSystem();
+  const system = await connect();
   const devices = selectors.length === 0 ? ivshmemDevices(system) : await selectDevices(system, selectors);
   const list: DeviceStatus[] = [];
   for (const device of devices) list.push(await deviceStatus(system, device));

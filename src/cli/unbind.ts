@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { type Connect, live } from './machine.ts';
 import { printJson, printLine } from './print.ts';
 
 interface Flags {
@@ -9,7 +10,8 @@ interface Flags {
   readonly json?: boolean;
 }
 
-export function register(program: Command): void {
+/** `connect`: the machine to work on; tests put a fake one here. */
+export function register(program: Command, connect: Connect = live): void {
   program
     .command('unbind')
     .description('restore what bind found: driver, driver_override and owners (root; repeatable)')
@@ -19,14 +21,13 @@ export function register(program: Command): void {
     .option('--persist', 'also stop binding at boot')
     .option('--dry-run', 'only say what would be done')
     .option('--json', 'print the result as JSON')
-    .action(run);
+    .action((selectors: string[], flags: Flags) => run(connect, selectors, flags));
 }
 
-async function run(selectors: string[], flags: Flags): Promise<void> {
-  const { liveSystem } = await import('../setup/system.ts');
+async function run(connect: Connect, selectors: string[], flags: Flags): Promise<void> {
   const { selectBound, unbindDevices } = await import('../setup/unbind.ts');
   const { persistedUnits, unpersist } = await import('../setup/persist.ts');
-  const system = liveSystem();
+  const system = await connect();
   const devices = await selectBound(system, selectors, flags.all ?? false);
   const results = unbindDevices(system, devices, flags);
   const addresses = devices.map((device) => device.address.toString());
