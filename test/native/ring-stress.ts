@@ -1,0 +1,12 @@
+import t from 'tap';
+import { buildNativeTests, lacking, nativeTest, runToEnd } from '../support/native-build.ts';
+
+// Driver and device on two threads: chains, tables, batches; polling, and asleep on eventfds by event suppression.
+for (const sanitizer of ['asan', 'tsan']) {
+  t.test(`two threads under ${sanitizer}`, { skip: lacking('make', 'g++', 'flock') }, async (t) => {
+    await buildNativeTests(`build/ring_stress_${sanitizer}`);
+    const { code, output } = await runToEnd(nativeTest(`ring_stress_${sanitizer}`), ['4000'], 110_000);
+    t.equal(code, 0, 'exit status', { output });
+    t.equal(output.match(/: 4000 buffers/g)?.length, 10, 'runs', { output });
+  });
+}
