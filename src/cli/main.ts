@@ -2,13 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { register as bind } from './bind.ts';
+import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
 import { fail } from './fail.ts';
+import { register as server } from './server.ts';
 import { register as status } from './status.ts';
 import { register as unbind } from './unbind.ts';
 
 /** One file per command, in the order --help shows them. Each loads what it needs only when it runs. */
-const commands: readonly ((program: Command) => void)[] = [bind, unbind, status, doctor];
+const commands: readonly ((program: Command) => void)[] = [bind, unbind, status, doctor, server];
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

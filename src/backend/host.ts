@@ -1,0 +1,178 @@
+import { closeSync } from 'node:fs';
+import { IvshmemError } from '../errors/index.ts';
+import { readHeader } from '../memory/header.ts';
+import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
+import type { Backend } from './backend.ts';
+import { HostHandshake } from './host-handshake.ts';
+
+export interface OpenHostOptions {
+  /** Longest wait for the whole handshake, milliseconds. Default 10 000. */
+  readonly timeoutMs?: number;
+}
+
+const TIMEOUT_MS = 10_000;
+/** A server whose region has no header of ours does not say how many vectors we get: this long without one more. */
+const SETTLE_MS = 50;
+
+/**
+ * Becomes a peer of an ivshmem server as a process of the host: the same memory and doorbells as a VM has. Works with any
+ * server of QEMU's protocol. Rejects with ERR_IVSHMEM_HOST_CONNECT, _REFUSED, _VERSION, _PROTOCOL, _CLOSED or _TIMEOUT.
+ */
+export async function openHost(socketPath: string, options: OpenHostOptions = {}): Promise<Backend> {
+  const socket = connect(socketPath);
+  const handshake = new HostHandshake(socketPath);
+  const link = new HostLink(socketPath, socket, handshake);
+  try {
+    await link.complete(options.timeoutMs ?? TIMEOUT_MS);
+    return new HostBackend(socketPath, link, handshake);
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+function connect(on: string): number {
+  try {
+    return binding.socketConnect(on);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new IvshmemError('ERR_IVSHMEM_HOST_CONNECT', { on, why }, { cause });
+  }
+}
+
+/** The connection: reads messages as they come, in the handshake and after. */
+class HostLink {
+  memory: Mapping | null = null;
+  readonly #on: string;
+  readonly #socket: number;
+  readonly #handshake: HostHandshake;
+  readonly #watch: FdWatch;
+  #vectors: number | null = null;
+  #settle: NodeJS.Timeout | null = null;
+  #done: (() => void) | null = null;
+  #failed: ((error: unknown) => void) | null = null;
+  #closed = false;
+
+  constructor(on: string, socket: number, handshake: HostHandshake) {
+    this.#on = on;
+    this.#socket = socket;
+    this.#handshake = handshake;
+    this.#watch = new binding.FdWatch(socket, () => this.#read());
+  }
+
+  /** Resolves when all of our own eventfds are there. From then on the connection does not keep the process alive. */
+  async complete(timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    this.#watch.ref();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#done = resolve;
+        this.#failed = reject;
+        const timeout = { on: this.#on, seconds: timeoutMs / 1000 };
+        timer = setTimeout(() => reject(new IvshmemError('ERR_IVSHMEM_HOST_TIMEOUT', timeout)), timeoutMs);
+        this.#watch.start(true, false);
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#stopSettling();
+      this.#done = null;
+      this.#failed = null;
+      this.#watch.unref();
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopSettling();
+    this.#watch.close();
+    this.memory?.close();
+    this.#handshake.close();
+    closeSync(this.#socket);
+  }
+
+  #read(): void {
+    try {
+      while (!this.#closed) {
+        const message = binding.receiveMessage(this.#socket);
+        if (message === null) break;
+        if (message === undefined) {
+          throw new IvshmemError('ERR_IVSHMEM_HOST_CLOSED', { on: this.#on });
+        }
+        this.#handshake.take(message);
+        if (this.memory === null && this.#handshake.hasMemory) this.#map();
+      }
+      this.#look();
+    } catch (error) {
+      // After the handshake: the server is gone or talks nonsense. What was set up keeps working without it.
+      this.#watch.stop();
+      this.#failed?.(error);
+    }
+  }
+
+  #map(): void {
+    const { fd, bytes } = this.#handshake.takeMemoryFd();
+    try {
+      this.memory = binding.mapFile(fd, 0, bytes, true);
+    } catch (cause) {
+      const why = `its memory of ${bytes} bytes cannot be mapped (${(cause as Error).message})`;
+      throw new IvshmemError('ERR_IVSHMEM_HOST_PROTOCOL', { on: this.#on, why }, { cause });
+    } finally {
+      closeSync(fd);
+    }
+    try {
+      this.#vectors = readHeader(this.memory.buffer, bytes).vectors;
+    } catch (error) {
+      // Another server's memory: whether that is what the caller wants, it decides when it reads the header itself.
+      if (!(error instanceof IvshmemError)) throw error;
+    }
+  }
+
+  #look(): void {
+    const own = this.#handshake.ownVectors;
+    this.#stopSettling();
+    if (this.#done === null || own === 0) return;
+    if (this.#vectors !== null) {
+      if (own >= this.#vectors) this.#done();
+      return;
+    }
+    this.#settle = setTimeout(() => this.#done?.(), SETTLE_MS);
+  }
+
+  #stopSettling(): void {
+    if (this.#settle !== null) clearTimeout(this.#settle);
+    this.#settle = null;
+  }
+}
+
+/** A process as a peer: interrupts are its own eventfds, a doorbell is a write to the peer's. */
+class HostBackend implements Backend {
+  readonly kind = 'host';
+  readonly on: string;
+  readonly ivPosition: number;
+  readonly memory: Mapping;
+  readonly interrupts: readonly number[];
+  readonly #link: HostLink;
+  readonly #handshake: HostHandshake;
+
+  constructor(on: string, link: HostLink, handshake: HostHandshake) {
+    this.on = on;
+    this.ivPosition = handshake.ivPosition;
+    this.memory = link.memory!;
+    this.interrupts = [...handshake.peers.of(handshake.ivPosition)];
+    this.#link = link;
+    this.#handshake = handshake;
+  }
+
+  ring(peer: number, vector: number): void {
+    const eventfd = this.#handshake.peers.eventfd(peer, vector);
+    if (eventfd !== undefined) binding.eventfdSignal(eventfd);
+  }
+
+  /** A host process has no device that could be unplugged. */
+  onRemoved(): void {}
+
+  close(): void {
+    this.#link.close();
+  }
+}

@@ -1,0 +1,60 @@
+interface Run {
+  start: number;
+  pages: number;
+}
+
+/**
+ * First-fit allocation of pages from the heap of a region. It lives in the server's private memory: a member that
+ * writes over the shared tables cannot make two channels overlap.
+ */
+export class PageAllocator {
+  /** Free runs, ascending, never adjacent. */
+  readonly #free: Run[];
+  readonly #used = new Map<number, number>();
+  #freePages: number;
+
+  constructor(firstPage: number, pages: number) {
+    this.#free = pages > 0 ? [{ start: firstPage, pages }] : [];
+    this.#freePages = pages;
+  }
+
+  get freePages(): number {
+    return this.#freePages;
+  }
+
+  /** The first page of a run of `pages` (a positive integer), or null when no free run is long enough. */
+  allocate(pages: number): number | null {
+    const at = this.#free.findIndex((run) => run.pages >= pages);
+    const run = this.#free[at];
+    if (run === undefined) return null;
+    const { start } = run;
+    run.start += pages;
+    run.pages -= pages;
+    if (run.pages === 0) this.#free.splice(at, 1);
+    this.#used.set(start, pages);
+    this.#freePages -= pages;
+    return start;
+  }
+
+  /** Gives back the run that starts at `start`. Throws when there is none: that would be a fault of the server. */
+  release(start: number): void {
+    const pages = this.#used.get(start);
+    if (pages === undefined) throw new RangeError(`no allocation starts at page ${start}`);
+    this.#used.delete(start);
+    this.#freePages += pages;
+    let at = this.#free.findIndex((run) => run.start > start);
+    if (at < 0) at = this.#free.length;
+    const before = this.#free[at - 1];
+    const after = this.#free[at];
+    const joinsAfter = after !== undefined && start + pages === after.start;
+    if (before !== undefined && before.start + before.pages === start) {
+      before.pages += pages + (joinsAfter ? after.pages : 0);
+      if (joinsAfter) this.#free.splice(at, 1);
+    } else if (joinsAfter) {
+      after.start = start;
+      after.pages += pages;
+    } else {
+      this.#free.splice(at, 0, { start, pages });
+    }
+  }
+}

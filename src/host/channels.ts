@@ -1,0 +1,181 @@
+import {
+  CLOSED_CONNECTOR,
+  CLOSED_DIED,
+  CLOSED_LISTENER,
+  channelLayout,
+  PAGE_BYTES,
+  STATUS_NO_CHANNEL,
+  STATUS_NO_MEMORY,
+  STATUS_OK,
+  STATUS_QUOTA,
+} from '../memory/layout.ts';
+import type { PageAllocator } from './allocator.ts';
+import type { Slot } from './slots.ts';
+
+/** One side of a channel: a slot in one of its lives. */
+export interface Side {
+  readonly slot: number;
+  readonly epoch: number;
+}
+
+/** The server's own record of an open channel. */
+export interface ChannelRecord {
+  readonly number: number;
+  readonly generation: number;
+  readonly connector: Side;
+  readonly listener: Side;
+  readonly listenerId: number;
+  readonly firstPage: number;
+  readonly pages: number;
+  readonly queueSize: number;
+  readonly dataBytes: number;
+  closed: number;
+}
+
+/** What the channels do to the shared tables and to members; RegionServer's Tables and doorbells. */
+export interface ChannelEffects {
+  writeChannel(channel: ChannelRecord): void;
+  writeClosed(channel: ChannelRecord): void;
+  freeChannel(number: number): void;
+  /** Tells the member on this side that something about the channel changed. */
+  event(slot: number, channel: number): void;
+}
+
+export interface Quota {
+  /** Channels a slot may be charged for. */
+  readonly channels: number;
+  /** Pages of channel memory a slot may be charged for. */
+  readonly pages: number;
+}
+
+interface Charge {
+  channels: number;
+  pages: number;
+}
+
+/**
+ * Open channels and their memory. A channel is charged to its connector, and once one side is gone to the other: who
+ * keeps a dead peer's channel open pays for it.
+ */
+export class Channels {
+  readonly #effects: ChannelEffects;
+  readonly #allocator: PageAllocator;
+  readonly #quota: Quota;
+  readonly #open = new Map<number, ChannelRecord>();
+  readonly #bySlot: readonly Set<ChannelRecord>[];
+  readonly #charges: readonly Charge[];
+  readonly #generations: Uint32Array;
+  /** Free channel numbers; the last freed is used first, which keeps the pending words dense. */
+  readonly #free: number[] = [];
+
+  constructor(
+    slots: number,
+    channels: number,
+    allocator: PageAllocator,
+    quota: Quota,
+    effects: ChannelEffects,
+  ) {
+    this.#effects = effects;
+    this.#allocator = allocator;
+    this.#quota = quota;
+    this.#bySlot = Array.from({ length: slots }, () => new Set<ChannelRecord>());
+    this.#charges = Array.from({ length: slots }, () => ({ channels: 0, pages: 0 }));
+    this.#generations = new Uint32Array(channels);
+    for (let number = channels - 1; number > 0; number--) this.#free.push(number);
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Channels this slot is still a side of. */
+  count(slot: number): number {
+    return this.#bySlot[slot]!.size;
+  }
+
+  /** queueSize and dataBytes were checked. The listener learns of the channel by an event, the connector by the reply. */
+  connect(
+    connector: Slot,
+    listener: Slot,
+    listenerId: number,
+    queueSize: number,
+    dataBytes: number,
+  ): { status: number; channel: ChannelRecord | null } {
+    const pages = channelLayout(queueSize, dataBytes).bytes / PAGE_BYTES;
+    const charge = this.#charges[connector.id]!;
+    if (charge.channels >= this.#quota.channels || charge.pages + pages > this.#quota.pages) {
+      return { status: STATUS_QUOTA, channel: null };
+    }
+    const number = this.#free.at(-1);
+    const firstPage = number === undefined ? null : this.#allocator.allocate(pages);
+    if (number === undefined || firstPage === null) return { status: STATUS_NO_MEMORY, channel: null };
+    this.#free.pop();
+    // 0 is skipped: it is what an entry says that was never used.
+    this.#generations[number]! += this.#generations[number] === 0xffffffff ? 2 : 1;
+    const channel: ChannelRecord = {
+      number,
+      generation: this.#generations[number]!,
+      connector: { slot: connector.id, epoch: connector.epoch },
+      listener: { slot: listener.id, epoch: listener.epoch },
+      listenerId,
+      firstPage,
+      pages,
+      queueSize,
+      dataBytes,
+      closed: 0,
+    };
+    this.#open.set(number, channel);
+    this.#bySlot[connector.id]!.add(channel);
+    this.#bySlot[listener.id]!.add(channel);
+    this.#charge(connector.id, channel, 1);
+    this.#effects.writeChannel(channel);
+    this.#effects.event(listener.id, number);
+    return { status: STATUS_OK, channel };
+  }
+
+  /** CLOSE by a member: only its own side of the channel's present life. */
+  close(slot: number, number: number, generation: number): number {
+    const channel = this.#open.get(number);
+    if (channel === undefined || channel.generation !== generation || !this.#bySlot[slot]!.has(channel)) {
+      return STATUS_NO_CHANNEL;
+    }
+    this.#leave(channel, slot, 0);
+    return STATUS_OK;
+  }
+
+  /** Ends every channel of a slot: its holder left, or died. */
+  closeAll(slot: number, died: boolean): void {
+    for (const channel of [...this.#bySlot[slot]!]) this.#leave(channel, slot, died ? CLOSED_DIED : 0);
+  }
+
+  #leave(channel: ChannelRecord, slot: number, how: number): void {
+    const { number, connector, listener } = channel;
+    const side = slot === connector.slot ? CLOSED_CONNECTOR : CLOSED_LISTENER;
+    const other = slot === connector.slot ? listener.slot : connector.slot;
+    this.#bySlot[slot]!.delete(channel);
+    const last = (channel.closed & (CLOSED_CONNECTOR | CLOSED_LISTENER)) !== 0;
+    const charged = last || side === CLOSED_CONNECTOR ? slot : other;
+    channel.closed |= side | (last ? 0 : how);
+    if (!last) {
+      if (charged === slot) {
+        this.#charge(slot, channel, -1);
+        this.#charge(other, channel, 1);
+      }
+      this.#effects.writeClosed(channel);
+      this.#effects.event(other, number);
+      return;
+    }
+    this.#charge(charged, channel, -1);
+    this.#effects.writeClosed(channel);
+    this.#effects.freeChannel(number);
+    this.#open.delete(number);
+    this.#allocator.release(channel.firstPage);
+    this.#free.push(number);
+  }
+
+  #charge(slot: number, channel: ChannelRecord, sign: 1 | -1): void {
+    const charge = this.#charges[slot]!;
+    charge.channels += sign;
+    charge.pages += sign * channel.pages;
+  }
+}

@@ -1,0 +1,6 @@
+export { activatedSockets } from './activation.ts';
+export { parseConfig, readConfig } from './config.ts';
+export type { Log } from './log.ts';
+export type { RegionConfig, ServerConfig, ServerConfigInput } from './schema.ts';
+export { createServer, type IvshmemServer, type ServerOptions } from './server.ts';
+export type { MemberStatus, RegionStatus, ServerStatus } from './status.ts';
