@@ -12,7 +12,7 @@ t.test('a guest boots, obeys and leaves nothing behind', { skip }, async (t) => 
   t.teardown(() => vm.kill());
   await vm.ready();
 
-  t.test('what the image promises', async (t) => {
+  await t.test('what the image promises', async (t) => {
     t.match(await vm.check('uname -r'), /^\d+\.\d+/);
     t.match(await vm.check('node -v'), /^v(2\d|[3-9]\d)\./);
     t.match(await vm.check(['lspci', '-n']), /1af4:/);
@@ -30,7 +30,7 @@ t.test('a guest boots, obeys and leaves nothing behind', { skip }, async (t) => 
     );
   });
 
-  t.test('commands: status, streams, input, environment, user, time limit', async (t) => {
+  await t.test('commands: status, streams, input, environment, user, time limit', async (t) => {
     const failed = await vm.run('echo out; echo err >&2; exit 3');
     t.match(failed, { status: 3, stdout: 'out\n', stderr: 'err\n', timedOut: false });
     t.equal(await vm.check(['cat'], { input: 'a\u2028b\n' }), 'a\u2028b\n');
@@ -48,7 +48,7 @@ t.test('a guest boots, obeys and leaves nothing behind', { skip }, async (t) => 
     t.equal(await vm.check(['/tmp/script']), 'put\n');
   });
 
-  t.test('a program in the background', async (t) => {
+  await t.test('a program in the background', async (t) => {
     const child = vm.spawn('echo started; read line; echo got $line; sleep 1000');
     await child.waitFor(/started/);
     child.write('word\n');
@@ -57,7 +57,7 @@ t.test('a guest boots, obeys and leaves nothing behind', { skip }, async (t) => 
     t.match(await child.wait(), { status: null, signal: 'SIGTERM' });
   });
 
-  t.test('QMP', async (t) => {
+  await t.test('QMP', async (t) => {
     t.match(await vm.qmp.execute('query-status'), { running: true });
     await t.rejects(vm.qmp.execute('no-such-command'), /has not been found/);
   });

@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { checkout } from '../guest-image/cache.ts';
+import { bundle, type Source } from '../guest-image/payload.ts';
+
+const home = 'lib/ivshmem';
+
+/**
+ * The product as files for `buildPayload`: the `ivshmem` command in the guest's PATH, and each of `programs` (TypeScript
+ * entry points by name) as /payload/lib/ivshmem/dist/cli/NAME.mjs, where they find the native addon beside them.
+ */
+export async function productFiles(
+  programs: Readonly<Record<string, string>> = {},
+): Promise<Record<string, Source>> {
+  const entries = { main: join(checkout, 'src/cli/main.ts'), ...programs };
+  const bundles = await Promise.all(
+    Object.entries(entries).map(
+      async ([name, entry]) => [`${home}/dist/cli/${name}.mjs`, { content: await bundle(entry) }] as const,
+    ),
+  );
+  return {
+    ...Object.fromEntries(bundles),
+    [`${home}/dist/cli/addon.node`]: join(checkout, 'native/build/Release/addon.node'),
+    // `ivshmem --version` reads it at the place it has in the npm package.
+    [`${home}/package.json`]: join(checkout, 'package.json'),
+    'bin/ivshmem': { content: `#!/bin/sh\nexec node /payload/${home}/dist/cli/main.mjs "$@"\n`, mode: 0o755 },
+  };
+}
+
+/** The words that run one of the programs in the guest. */
+export function guestProgram(name: string, ...words: readonly string[]): string[] {
+  return ['node', `/payload/${home}/dist/cli/${name}.mjs`, ...words];
+}

@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { buildPayload } from '../../../guest-image/payload.ts';
+import { guestProgram, productFiles } from '../../../qemu/product.ts';
+import { type LaunchOptions, launchVm, type Vm } from '../../../qemu/vm.ts';
+import { createServer, type IvshmemServer } from '../../../src/host/index.ts';
+
+const memberEntry = fileURLToPath(new URL('../guest/member.ts', import.meta.url));
+
+/** A server with one region, and VMs that have its device; all of it goes with the test. */
+export class Fleet {
+  readonly socket: string;
+  readonly #t: Test;
+  readonly #payload: Promise<string>;
+  server!: IvshmemServer;
+
+  private constructor(t: Test, programs: Readonly<Record<string, string>>) {
+    this.#t = t;
+    this.socket = `@ivshmem-vm-${process.pid}-${t.name.replace(/\W+/g, '-').slice(0, 40)}`;
+    this.#payload = productFiles({ member: memberEntry, ...programs }).then(buildPayload);
+  }
+
+  static async create(
+    t: Test,
+    sizeBytes = 64 << 20,
+    programs: Readonly<Record<string, string>> = {},
+  ): Promise<Fleet> {
+    const fleet = new Fleet(t, programs);
+    await fleet.startServer(sizeBytes);
+    t.teardown(() => fleet.server.close());
+    return fleet;
+  }
+
+  async startServer(sizeBytes: number): Promise<void> {
+    this.server = await createServer({ regions: [{ name: 'fleet', socket: this.socket, size: sizeBytes }] });
+  }
+
+  /** Boots a VM with the region's device, and waits until it takes commands. */
+  async boot(name: string, options: Partial<LaunchOptions> = {}): Promise<Vm> {
+    const vm = await launchVm({
+      name,
+      payload: await this.#payload,
+      ivshmem: [{ kind: 'doorbell', server: this.socket }],
+      ...options,
+    });
+    this.#t.teardown(() => vm.kill());
+    await vm.ready();
+    return vm;
+  }
+
+  /** Boots a VM and binds its device for the unprivileged user `app`. */
+  async bootBound(
+    name: string,
+    driver: 'vfio-pci' | 'uio_pci_generic' = 'vfio-pci',
+    options: Partial<LaunchOptions> = {},
+  ): Promise<Vm> {
+    const vm = await this.boot(name, options);
+    await vm.check(`ivshmem bind --driver ${driver} --user app`);
+    return vm;
+  }
+
+  /** A host process that is a member; its JSON lines arrive in `lines`. */
+  hostMember(...words: readonly string[]): HostMember {
+    const member = new HostMember(this.socket, words);
+    this.#t.teardown(() => member.kill());
+    return member;
+  }
+}
+
+/** The words that run the test member in a guest. */
+export const member = (...words: readonly (string | number)[]): string[] =>
+  guestProgram('member', ...words.map(String));
+
+/** The last JSON line of a guest program's output. */
+export function lastJson<T = Record<string, unknown>>(stdout: string): T {
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as T;
+}
+
+export class HostMember {
+  readonly child: ChildProcess;
+  readonly lines: Record<string, unknown>[] = [];
+  readonly ended: Promise<number | null>;
+  readonly #watchers = new Set<() => void>();
+
+  constructor(socket: string, words: readonly string[]) {
+    this.child = spawn(process.execPath, ['--import', 'tsx', memberEntry, ...words], {
+      env: { ...process.env, IVSHMEM_SOCKET: socket, NODE_OPTIONS: '' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    createInterface({ input: this.child.stdout! }).on('line', (line) => {
+      this.lines.push(JSON.parse(line) as Record<string, unknown>);
+      for (const watcher of this.#watchers) watcher();
+    });
+    this.ended = new Promise((resolve) => this.child.on('close', resolve));
+  }
+
+  /** Resolves with the first line that passes; rejects after `timeout` milliseconds. */
+  line(
+    passes: (line: Record<string, unknown>) => boolean,
+    timeout = 60_000,
+  ): Promise<Record<string, unknown>> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Error(`no such line within ${timeout} ms: ${JSON.stringify(this.lines)}`)),
+        timeout,
+      );
+      const look = (): void => {
+        const found = this.lines.find(passes);
+        if (!found) return;
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        resolve(found);
+      };
+      this.#watchers.add(look);
+      look();
+    });
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}
