@@ -1,12 +1,15 @@
 import { createRequire } from 'node:module';
 import { IvshmemError } from '../errors/index.ts';
 
-/** Beside a bundle; inside the published package; the two build folders of a checkout. */
+/**
+ * Beside a bundle; the two build folders of a checkout; inside the published package. A checkout's own build comes before
+ * prebuilds/, which may be older than it; the package has no native/build.
+ */
 const candidates = [
   './addon.node',
-  `../../prebuilds/${process.platform}-${process.arch}.node`,
   '../../native/build/Release/addon.node',
   '../../native/build/Debug/addon.node',
+  `../../prebuilds/${process.platform}-${process.arch}.node`,
 ];
 
 /** Loads the addon from the first place that has it; the error names every path tried and why it failed. */
