@@ -1,6 +1,7 @@
 #include "eventfd.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -56,6 +57,11 @@ Napi::Value EventfdCreate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd.Release());
 }
 
+Napi::Value YieldProcessor(const Napi::CallbackInfo& info) {
+  sched_yield();
+  return info.Env().Undefined();
+}
+
 Napi::Value EventfdSignal(const Napi::CallbackInfo& info) {
   const uint64_t one = 1;
   // EAGAIN: the counter is at its end, so the other side has a signal pending anyway.
@@ -73,6 +79,7 @@ Napi::Value EventfdDrain(const Napi::CallbackInfo& info) {
 
 void DefineEventfd(Napi::Env, Napi::Object exports) {
   Export<EventfdCreate>(exports, "eventfdCreate");
+  Export<YieldProcessor>(exports, "yieldProcessor");
   Export<EventfdSignal>(exports, "eventfdSignal");
   Export<EventfdDrain>(exports, "eventfdDrain");
 }

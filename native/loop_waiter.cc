@@ -1,6 +1,7 @@
 #include "loop_waiter.h"
 
 #include <poll.h>
+#include <sched.h>
 
 #include <string>
 
@@ -136,6 +137,8 @@ bool LoopWaiter::Spin(int timeout_ms) {
     if (now >= end) break;
     if (now < next_poll) continue;
     if (BackendReadable()) break;
+    // On a machine with more to run than processors, the sender we wait for may need this one.
+    sched_yield();
     // Where system calls are slow (emulated machines) they must not be most of the spin.
     const uint64_t after = uv_hrtime();
     next_poll = after + std::max(kPollEveryNs, 4 * (after - now));

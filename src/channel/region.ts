@@ -294,7 +294,11 @@ export class Region {
     const channel = buildChannel(this.#device.memory, record, side, service, this.#maxMessageBytes, {
       notifyPeer: () => this.#notify(peer, number),
       postSelf: () => void post(this.#words, this.#base, number),
-      poll: () => this.#poll(),
+      poll: () => {
+        // The peer we poll for may need this processor.
+        binding.yieldProcessor();
+        this.#poll();
+      },
       waiting: (change) => this.#wait(change),
       release: () => {
         if (this.#channels.get(number)?.record.generation === generation) this.#channels.delete(number);

@@ -33,8 +33,8 @@ async function measure(options: DemoOptions): Promise<void> {
     void (options.json ? process.stderr : process.stdout).write(`${text}\n`);
 
   const socket = `@ivshmem-demo-${process.pid}`;
-  say(`A server with one region of 32 MiB on the abstract socket ${socket} ...`);
-  const server = await createServer({ regions: [{ name: 'demo', socket, size: 32 << 20 }] });
+  say(`A server with one region of 64 MiB on the abstract socket ${socket} ...`);
+  const server = await createServer({ regions: [{ name: 'demo', socket, size: 64 << 20 }] });
   const child = spawn(
     process.execPath,
     [...process.execArgv, process.argv[1]!, 'demo', '--respond', socket],

@@ -10,7 +10,7 @@ import { register as status } from './status.ts';
 import { register as unbind } from './unbind.ts';
 
 /** One file per command, in the order --help shows them. Each loads what it needs only when it runs. */
-const commands: readonly ((program: Command) => void)[] = [bind, unbind, status, doctor, server];
+const commands: readonly ((program: Command) => void)[] = [bind, unbind, status, doctor, server, demo];
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
