@@ -150,6 +150,8 @@ t.test('the cache trap names its cause', async (t) => {
     { level: 'ok' },
     'slow like everything under TCG is not the trap',
   );
+  const tcg = async () => [bandwidth('private', 41, 22), bandwidth('resource2', 3, 10)];
+  t.match(await find(m, 'BAR2 speed', tcg), { level: 'ok', found: /no verdict/ });
   const denied = async () => {
     throw new Error('EACCES: open');
   };
