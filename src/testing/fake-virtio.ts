@@ -2,6 +2,7 @@ import {
   CAP,
   COMMON,
   FEATURE,
+  STATUS_DEVICE_NEEDS_RESET,
   STATUS_DRIVER_OK,
   STATUS_FEATURES_OK,
   VIRTIO_MSI_NO_VECTOR,
@@ -54,6 +55,8 @@ export class FakeVirtio {
   status = 0;
   accepted: [number, number] = [0, 0];
   notifications = 0;
+  /** What was wrong with the driver, as the device sees it. */
+  fault: unknown;
   readonly #options: FakeVirtioOptions;
   readonly #registers = new Map<number, number>();
   readonly #chain: DescriptorChain;
@@ -92,10 +95,19 @@ export class FakeVirtio {
     return ((this.accepted[bit >>> 5]! >>> (bit & 31)) & 1) === 1;
   }
 
-  /** Serves whatever is available and interrupts once. */
+  /** Serves whatever is available and interrupts once. A driver that breaks the ring's rules gets NEEDS_RESET, as from QEMU. */
   run(): void {
     const queue = this.#queue;
     if (queue === undefined || this.paused || (this.status & STATUS_DRIVER_OK) === 0) return;
+    try {
+      this.#serve(queue);
+    } catch (error) {
+      this.fault = error;
+      this.announce(STATUS_DEVICE_NEEDS_RESET);
+    }
+  }
+
+  #serve(queue: DeviceQueue): void {
     const memory = this.#options.memory();
     do {
       queue.disableNotifications();

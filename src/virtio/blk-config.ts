@@ -39,15 +39,16 @@ export function readBlkShape(device: VirtioPciDevice): BlkShape {
     throw new IvshmemError('ERR_IVSHMEM_VIRTIO_DEVICE', { on, why: `its capacity is ${capacity} sectors` });
 
   const sizeMax = features.has(VIRTIO_BLK_F_SIZE_MAX) ? config.sizeMax : DATA_BYTES;
-  // seg_max counts the data segments of a request; without the feature one is allowed. A chain must fit the ring as well.
+  // seg_max counts the data segments of a request; without the feature one is allowed. With header and status they make a
+  // chain, which must not be longer than the queue, not even in an indirect table (§2.8.7.1).
   const segMax = features.has(VIRTIO_BLK_F_SEG_MAX) ? Math.max(1, config.segMax) : 1;
   const indirect = features.has(FEATURE.VIRTIO_F_INDIRECT_DESC);
-  const room = indirect ? segMax : Math.min(segMax, device.queue.addresses.size - 2);
+  const room = Math.min(segMax, device.queue.addresses.size - 2);
   const dataBytes = Math.min(DATA_BYTES, BlkRequest.dataLimit(sizeMax, room));
   if (!(dataBytes > 0))
     throw new IvshmemError('ERR_IVSHMEM_VIRTIO_DEVICE', {
       on,
-      why: `its segments of ${sizeMax} bytes hold no sector`,
+      why: `its queue and segments of ${sizeMax} bytes hold no sector`,
     });
   const descriptors = indirect ? 1 : 2 + Math.ceil(dataBytes / sizeMax);
   return { capacity, readOnly: features.has(VIRTIO_BLK_F_RO), sizeMax, dataBytes, descriptors };

@@ -1,6 +1,6 @@
 import type { DmaMemory } from '../vfio/dma.ts';
 import type { Segment } from '../virtqueue/driver-queue.ts';
-import { DESCRIPTOR_BYTES, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../virtqueue/layout.ts';
+import { DESCRIPTOR_BYTES, VIRTQ_DESC_F_WRITE } from '../virtqueue/layout.ts';
 import { BLK_HEADER_BYTES, NO_ANSWER, SECTOR_BYTES, VIRTIO_BLK_T_IN } from './blk-layout.ts';
 
 const WORD_SPAN = 2 ** 32;
@@ -67,15 +67,14 @@ export class BlkRequest {
     return segments;
   }
 
-  /** Writes the elements as an indirect table (§2.8.7); IDs and NEXT mean nothing there, but devices differ in patience. */
+  /** Writes the elements as an indirect table; WRITE is the only flag allowed there (§2.8.7.1). */
   writeTable(segments: readonly Segment[]): void {
     for (const [n, { addr, len, writable }] of segments.entries()) {
       const at = (TABLE + n * DESCRIPTOR_BYTES) / 4;
       this.#words[at] = addr >>> 0;
       this.#words[at + 1] = Math.floor(addr / WORD_SPAN);
       this.#words[at + 2] = len;
-      const flags = (writable ? VIRTQ_DESC_F_WRITE : 0) | (n + 1 < segments.length ? VIRTQ_DESC_F_NEXT : 0);
-      this.#words[at + 3] = flags << 16;
+      this.#words[at + 3] = writable ? VIRTQ_DESC_F_WRITE << 16 : 0;
     }
   }
 }

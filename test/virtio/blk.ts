@@ -6,7 +6,7 @@ import type { DescriptorChain } from '../../src/virtqueue/chain.ts';
 import { ADDRESS, machine } from './support.ts';
 
 const SECTORS = 4096;
-const [SIZE_MAX, SEG_MAX, RO, FLUSH] = [1, 2, 5, 9];
+const [SIZE_MAX, SEG_MAX, RO, FLUSH] = [1, 2, 5, 9] as const;
 
 function config(capacity: number, sizeMax = 0, segMax = 0): Buffer {
   const bytes = Buffer.alloc(64);
@@ -58,14 +58,14 @@ const shapes = [
   },
   {
     name: 'indirect with many segments',
-    features: [indirect, SIZE_MAX!, SEG_MAX!, FLUSH],
+    features: [indirect, SIZE_MAX, SEG_MAX, FLUSH],
     config: config(SECTORS, 4096, 126),
-    elements: 18,
+    elements: 16,
     descriptors: 1,
   },
   {
-    name: 'chained with many segments, a few to fit the ring',
-    features: [SIZE_MAX!, SEG_MAX!, FLUSH],
+    name: 'chained with many segments',
+    features: [SIZE_MAX, SEG_MAX, FLUSH],
     config: config(SECTORS, 4096, 126),
     elements: 16,
     descriptors: 16,
@@ -92,9 +92,10 @@ for (const shape of shapes) {
     const largest = Math.max(...disk.shapes.map(({ elements }) => elements));
     t.equal(largest, shape.elements);
     t.equal(Math.max(...disk.shapes.map(({ descriptors }) => descriptors)), shape.descriptors);
-    if (shape.features.includes(SIZE_MAX!))
+    if (shape.config.readUInt32LE(8) > 0)
       t.equal(Math.max(...disk.shapes.map(({ longest }) => longest)), 4096);
     t.equal(blk.features.has(indirect), device.has(indirect));
+    t.equal(device.fault, undefined, 'the device side found nothing wrong');
     blk.close();
     t.equal(vfio.openCount, 0);
   });
@@ -123,7 +124,7 @@ t.test('status errors, and a device that answers nothing', async (t) => {
     id: 2,
     deviceConfig: config(SECTORS),
     serve: disk.serve,
-    features: [FLUSH!],
+    features: [FLUSH],
   });
   using blk = await VirtioBlk.open(ADDRESS, options);
   const answers = [
@@ -160,7 +161,7 @@ t.test('sectors that are not there', async (t) => {
 });
 
 t.test('a read-only disk says so', async (t) => {
-  const { options } = machine(t, { id: 2, deviceConfig: config(8), serve: () => 0, features: [RO!] });
+  const { options } = machine(t, { id: 2, deviceConfig: config(8), serve: () => 0, features: [RO] });
   using blk = await VirtioBlk.open(ADDRESS, options);
   t.equal(blk.readOnly, true);
 });
@@ -169,8 +170,8 @@ t.test('configurations that make no sense', async (t) => {
   const cases = [
     { deviceConfig: Buffer.alloc(8), features: [], why: /no block configuration/ },
     { deviceConfig: Buffer.alloc(64, 0xff), features: [], why: /capacity/ },
-    { deviceConfig: config(SECTORS, 100), features: [SIZE_MAX!], why: /hold no sector/ },
-    { deviceConfig: config(SECTORS, 0), features: [SIZE_MAX!], why: /hold no sector/ },
+    { deviceConfig: config(SECTORS, 100), features: [SIZE_MAX], why: /hold no sector/ },
+    { deviceConfig: config(SECTORS, 0), features: [SIZE_MAX], why: /hold no sector/ },
   ];
   for (const { why, ...each } of cases) {
     const { options, vfio } = machine(t, { id: 2, serve: () => 0, ...each });
