@@ -65,7 +65,7 @@ export async function bundle(entry: string): Promise<string> {
     external: ['*.node'],
     // Dependencies written as CommonJS call require(), which an ES module does not have by itself.
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as bundledRequire } from 'node:module'; const require = bundledRequire(import.meta.url);",
     },
     logLevel: 'silent',
   });

@@ -56,7 +56,14 @@ function config(concern: string, ...settings: string[]): string[] {
 }
 
 function kernelCommandLine({ name, network, append, iommu = true }: VmOptions): string {
-  const words = ['console=ttyS0', 'quiet', 'panic=-1', ...(iommu ? ['intel_iommu=on'] : [])];
+  // no_timer_check: on a busy host the emulated timer is late, which the kernel takes for a broken one and panics.
+  const words = [
+    'console=ttyS0',
+    'quiet',
+    'panic=-1',
+    'no_timer_check',
+    ...(iommu ? ['intel_iommu=on'] : []),
+  ];
   // The kernel hands words it does not know to PID 1 as environment variables (guest-image/root/init).
   words.push(`GUEST_NAME=${name}`);
   if (network) words.push('GUEST_MODULES=virtio_net', `GUEST_ADDRESS=${address(network)}`);

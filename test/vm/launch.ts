@@ -1,8 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
+import { checkout } from '../../guest-image/cache.ts';
 import { command } from '../../guest-image/command.ts';
 import { Bridge, cable } from '../../qemu/network.ts';
+import { isAlive, runDirectory } from '../../qemu/run-directory.ts';
 import { launchVm, type Vm } from '../../qemu/vm.ts';
 
 t.setTimeout(300_000);
@@ -21,8 +26,8 @@ t.test('two guests on a bridge in a namespace, and a device plugged in', { skip 
   vms.push(await launchVm({ name: 'one', network: await bridge.attach(), ivshmem }));
   vms.push(await launchVm({ name: 'two', network: await bridge.attach(), ports: 1 }));
   const [one, two] = await Promise.all(vms.map((vm) => vm.ready()));
-  await ping(one!, '10.77.0.2');
-  await ping(two!, '10.77.0.254');
+  t.match(await ping(one!, '10.77.0.2'), / 0% packet loss/);
+  t.match(await ping(two!, '10.77.0.254'), / 0% packet loss/);
   t.match(await one!.check(['lspci', '-nd', '1af4:1110']), /1af4:1110/, 'there at boot');
 
   t.equal(await two!.check(['lspci', '-nd', '1af4:1110']), '');
@@ -56,5 +61,26 @@ t.test('a cable between two guests', { skip }, async (t) => {
   ];
   t.teardown(() => Promise.all(vms.map((vm) => vm.kill())));
   const [one] = await Promise.all(vms.map((vm) => vm.ready()));
-  await ping(one!, '10.77.0.2');
+  t.match(await ping(one!, '10.77.0.2'), / 0% packet loss/);
+});
+
+t.test('a VM does not outlive a launcher that is killed', { skip }, async (t) => {
+  const words = ['--import', 'tsx', 'qemu/launch.ts', '--name', 'orphan'];
+  const launcher = spawn(process.execPath, words, { cwd: checkout, stdio: ['ignore', 'ignore', 'pipe'] });
+  t.teardown(() => launcher.kill('SIGKILL'));
+  let said = '';
+  for await (const chunk of launcher.stderr) {
+    said += chunk;
+    if (said.includes('orphan: up')) break;
+  }
+  const [, pid, directory] = /process (\d+), files in (\S+)/.exec(said) ?? [];
+  if (!pid || !directory) throw new Error(`the launcher did not start its VM:\n${said}`);
+  t.ok(isAlive(Number(pid)));
+  launcher.kill('SIGKILL');
+  await once(launcher, 'exit');
+  const deadline = Date.now() + 30_000;
+  while (isAlive(Number(pid)) && Date.now() < deadline) await delay(50);
+  t.notOk(isAlive(Number(pid)), 'QEMU died with it');
+  rmSync(runDirectory(), { recursive: true });
+  t.notOk(existsSync(directory), 'and the next launcher removes its files');
 });

@@ -1,4 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -12,13 +15,15 @@ const memberEntry = fileURLToPath(new URL('../guest/member.ts', import.meta.url)
 /** A server with one region, and VMs that have its device; all of it goes with the test. */
 export class Fleet {
   readonly socket: string;
+  readonly #directory: string;
   readonly #t: Test;
   readonly #payload: Promise<string>;
   server!: IvshmemServer;
 
   private constructor(t: Test, programs: Readonly<Record<string, string>>) {
     this.#t = t;
-    this.socket = `@ivshmem-vm-${process.pid}-${t.name.replace(/\W+/g, '-').slice(0, 40)}`;
+    this.#directory = mkdtempSync(join(tmpdir(), 'ivshmem-fleet-'));
+    this.socket = join(this.#directory, 'region.sock');
     this.#payload = productFiles({ member: memberEntry, ...programs }).then(buildPayload);
   }
 
@@ -29,7 +34,10 @@ export class Fleet {
   ): Promise<Fleet> {
     const fleet = new Fleet(t, programs);
     await fleet.startServer(sizeBytes);
-    t.teardown(() => fleet.server.close());
+    t.teardown(async () => {
+      await fleet.server.close();
+      rmSync(fleet.#directory, { recursive: true, force: true });
+    });
     return fleet;
   }
 
