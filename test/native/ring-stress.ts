@@ -10,3 +10,10 @@ for (const sanitizer of ['asan', 'tsan']) {
     t.equal(output.match(/: 4000 buffers/g)?.length, 10, 'runs', { output });
   });
 }
+
+t.test('no wake-up is lost between the two ends', { skip: lacking('make', 'g++', 'flock') }, async (t) => {
+  await buildNativeTests('build/ring_fence');
+  const { code, output } = await runToEnd(nativeTest('ring_fence'), ['200000'], 110_000);
+  t.equal(code, 0, 'exit status', { output });
+  t.match(output, /200000 rounds, 0 wake-ups lost/, 'it ran them all');
+});
