@@ -1,0 +1,91 @@
+import t from 'tap';
+import { openVfio } from '../../src/backend/vfio.ts';
+import { binding } from '../../src/native/binding.ts';
+import { memoryBar } from '../../src/testing/fake-pci-device.ts';
+import { ADDRESS, ivshmem, MEMORY_BYTES, machine } from '../vfio/support.ts';
+
+t.test('a doorbell device: memory, position, doorbell, interrupts', async (t) => {
+  const device = ivshmem(t);
+  const { vfio: system, sysfs, bar } = machine(t, [device]);
+  const registers = new Uint32Array(bar(device, 0).buffer);
+  registers[2] = 9;
+  const backend = openVfio(ADDRESS, { system, sysfs });
+  t.match(backend, { kind: 'vfio', on: ADDRESS, ivPosition: 9 });
+  t.equal(backend.memory.byteLength, MEMORY_BYTES);
+  t.equal(backend.interrupts.length, 2);
+  t.equal(device.config.readUInt16LE(4), 6, 'memory space and bus mastering are on');
+  backend.ring(65535, 3);
+  t.equal(registers[3], 0xffff0003);
+  new Int32Array(backend.memory.buffer)[5] = 77;
+  t.equal(new Int32Array(bar(device, 2).buffer)[5], 77);
+  device.interrupt(undefined, 1);
+  t.equal(binding.eventfdDrain(backend.interrupts[1]!), 1);
+  const { buffer } = backend.memory;
+  backend.close();
+  backend.close();
+  t.equal(buffer.byteLength, 0, 'detached');
+  backend.ring(1, 0);
+  t.equal(registers[3], 0xffff0003, 'and silent');
+  t.equal(system.openCount, 0);
+});
+
+t.test('the capability and the kernel both bound the vectors', async (t) => {
+  const device = ivshmem(t);
+  device.config.writeUInt16LE(2047, 0x42);
+  const { vfio: system, sysfs } = machine(t, [device]);
+  const backend = openVfio(ADDRESS, { system, sysfs });
+  t.equal(backend.interrupts.length, 2);
+  backend.close();
+});
+
+t.test('ivshmem-plain has no vectors; a BAR0 that cannot be mapped is written with pwrite', async (t) => {
+  const rung: number[][] = [];
+  const registers = { sizeBytes: 256, read: () => 0, write: (...access: number[]) => rung.push(access) };
+  const device = ivshmem(t, { vectors: 0, bars: [registers, undefined, memoryBar(MEMORY_BYTES)] });
+  const { vfio: system, sysfs } = machine(t, [device]);
+  const backend = openVfio(ADDRESS, { system, sysfs });
+  t.same(backend.interrupts, []);
+  backend.ring(1, 2);
+  t.same(rung, [[12, 4, 0x10002]]);
+  backend.close();
+});
+
+t.test('surprise removal: zeros, one callback, and the kernel gets its device', async (t) => {
+  const device = ivshmem(t);
+  const { vfio: system, sysfs, bar } = machine(t, [device]);
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => clearInterval(alive));
+  const backend = openVfio(ADDRESS, { system, sysfs });
+  const words = new Int32Array(backend.memory.buffer);
+  words[0] = 1;
+  let calls = 0;
+  await new Promise<void>((resolve) => {
+    backend.onRemoved(() => {
+      calls++;
+      t.equal(words[0], 0, 'memory is revoked before anybody hears of it');
+      t.equal(system.openCount, 0, 'and the device released');
+      resolve();
+    });
+    system.request(device);
+  });
+  words[0] = 5;
+  backend.ring(1, 0);
+  t.equal(new Uint32Array(bar(device, 0).buffer)[3], 0, 'no doorbell any more');
+  t.equal(new Int32Array(bar(device, 2).buffer)[0], 1, 'stores go nowhere');
+  backend.close();
+  backend.close();
+  t.equal(words.length, 0);
+  t.equal(calls, 1);
+});
+
+t.test('failures on the way leave nothing open', async (t) => {
+  for (const call of ['vfioRegionInfo', 'vfioIrqInfo', 'vfioSetIrqEventfds', 'mapFile', 'write', 'read']) {
+    const { vfio: system, sysfs } = machine(t, [ivshmem(t)]);
+    system.failures.set(call, 'EIO');
+    t.throws(() => openVfio(ADDRESS, { system, sysfs }), { code: 'ERR_IVSHMEM_VFIO' }, call);
+    t.equal(system.openCount, 0, call);
+  }
+  const { vfio: system, sysfs } = machine(t, [ivshmem(t, { bars: [memoryBar(256)] })]);
+  t.throws(() => openVfio(ADDRESS, { system, sysfs }), { code: 'ERR_IVSHMEM_BAR_ABSENT', message: /BAR2/ });
+  t.equal(system.openCount, 0);
+});
