@@ -1,4 +1,4 @@
-import type { FakeFunction } from './fake-machine.ts';
+import type { FakeFunction } from './fake-sysfs.ts';
 
 const MSIX_OFFSET = 0x40;
 

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import t from 'tap';
 import { PciAddress } from '../../src/pci/address.ts';
 import { PciSysfs } from '../../src/pci/sysfs.ts';
-import { FakeKernel } from '../../src/testing/fake-machine.ts';
+import { FakeSysfs } from '../../src/testing/fake-sysfs.ts';
 
 const at = (text: string) => PciAddress.parse(text)!;
 
 t.test('lists functions by id, in order, and describes them', async (t) => {
-  const fake = new FakeKernel(t.testdir(), {
+  const fake = new FakeSysfs(t.testdir(), {
     functions: {
       '0000:00:06.0': { iommuGroup: 4, memoryBytes: 4 << 20 },
       '0000:00:05.0': {},
@@ -38,7 +38,7 @@ t.test('lists functions by id, in order, and describes them', async (t) => {
 });
 
 t.test('a function that is gone has no attributes', async (t) => {
-  const fake = new FakeKernel(t.testdir(), { functions: { '0000:00:05.0': { iommuGroup: 1 } } });
+  const fake = new FakeSysfs(t.testdir(), { functions: { '0000:00:05.0': { iommuGroup: 1 } } });
   const device = new PciSysfs(join(fake.root, 'sys')).function(at('00:05.0'));
   fake.unplug('0000:00:05.0');
   t.match(device, { exists: false, driver: undefined, iommuGroup: undefined, driverOverride: undefined });
@@ -62,7 +62,7 @@ t.test('a machine without PCI has none; an unreadable attribute is an error', as
 });
 
 t.test('writes what the kernel expects', async (t) => {
-  const fake = new FakeKernel(t.testdir(), {
+  const fake = new FakeSysfs(t.testdir(), {
     functions: { '0000:00:05.0': { driver: 'old', iommuGroup: 2 } },
   });
   fake.load('vfio-pci');

@@ -5,7 +5,7 @@ import { bindDevices } from '../../../src/setup/bind.ts';
 import { uncachableByMtrr } from '../../../src/setup/doctor/cache-trap.ts';
 import type { Finding, MemoryBandwidth } from '../../../src/setup/doctor/finding.ts';
 import { examine } from '../../../src/setup/doctor/run.ts';
-import type { FakeMachine } from '../../../src/testing/fake-machine.ts';
+import type { FakeMachine } from '../../../src/testing/fake-sysfs.ts';
 import { ADDRESS, type Machine, machine, SECOND } from '../fixtures/machine.ts';
 
 const host = { qemu: 'qemu-x', socket: undefined, slots: 64, vectors: 2 };
