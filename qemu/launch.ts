@@ -136,4 +136,9 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  console.error(`launch: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
