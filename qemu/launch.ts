@@ -100,7 +100,7 @@ async function print(all: readonly LaunchOptions[]): Promise<void> {
 async function runInEach(vms: readonly Vm[], command: string): Promise<void> {
   for (const vm of vms) {
     const { status, signal, stdout, stderr } = await vm.run(command, { timeout: undefined });
-    process.stdout.write(stdout.replace(/^/gm, vms.length > 1 ? `${vm.name}: ` : ''));
+    process.stdout.write(stdout.replace(/^(?=.)/gm, vms.length > 1 ? `${vm.name}: ` : ''));
     process.stderr.write(stderr);
     if (status !== 0) {
       console.error(`${vm.name}: ended with ${status ?? signal}`);
