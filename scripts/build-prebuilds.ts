@@ -2,9 +2,10 @@
  * Builds prebuilds/linux-x64.node and prebuilds/linux-arm64.node with the C++ compilers of this machine (for the other
  * architecture: Debian's g++-aarch64-linux-gnu or g++-x86-64-linux-gnu). Node's headers are the same for both.
  * Usage: npm run build:prebuilds [-- x64|arm64 ...]
+ * Without arguments only what is older than its sources is built, and an architecture without a compiler is left out.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,6 +13,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const triplets: Readonly<Record<string, string>> = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 /** The whole addon is part of the package: what grows it by accident should be seen. */
 const LIMIT_BYTES = 500_000;
+
+const path = (arch: string): string => join(root, 'prebuilds', `linux-${arch}.node`);
+const isSource = (file: string): boolean => !/\/native\/(build|test)(\/|$)/.test(file);
 
 function prebuild(arch: string): void {
   const triplet = triplets[arch];
@@ -22,7 +26,7 @@ function prebuild(arch: string): void {
   mkdirSync(copy, { recursive: true });
   cpSync(join(root, 'native'), copy, {
     recursive: true,
-    filter: (source) => !/\/native\/(build|test)(\/|$)/.test(source),
+    filter: isSource,
   });
   const cross = arch !== process.arch;
   const tools = cross ? { CC: `${triplet}-gcc`, CXX: `${triplet}-g++`, AR: `${triplet}-gcc-ar` } : {};
@@ -32,7 +36,7 @@ function prebuild(arch: string): void {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (built.status !== 0) throw new Error(`building for ${arch} failed`);
-  const target = join(root, 'prebuilds', `linux-${arch}.node`);
+  const target = path(arch);
   mkdirSync(dirname(target), { recursive: true });
   cpSync(join(copy, 'build/Release/addon.node'), target);
   const { size } = statSync(target);
@@ -40,5 +44,23 @@ function prebuild(arch: string): void {
   console.log(`${target} ${size} bytes`);
 }
 
+/** Whether the addon for an architecture is there and no source of it is newer. */
+function isFresh(arch: string): boolean {
+  const built = statSync(path(arch), { throwIfNoEntry: false });
+  if (built === undefined) return false;
+  return readdirSync(join(root, 'native'), { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(isSource)
+    .every((file) => (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) <= built.mtimeMs);
+}
+
+function hasCompiler(arch: string): boolean {
+  const compiler = arch === process.arch ? 'g++' : `${triplets[arch]}-g++`;
+  const found = spawnSync(compiler, ['--version'], { stdio: 'ignore' }).status === 0;
+  if (!found) console.log(`linux-${arch}.node is left out: ${compiler} is not installed`);
+  return found;
+}
+
 const wanted = process.argv.slice(2);
-for (const arch of wanted.length > 0 ? wanted : Object.keys(triplets)) prebuild(arch);
+if (wanted.length > 0) for (const arch of wanted) prebuild(arch);
+else for (const arch of Object.keys(triplets)) if (!isFresh(arch) && hasCompiler(arch)) prebuild(arch);

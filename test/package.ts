@@ -1,0 +1,172 @@
+/** The package as a stranger gets it: packed, installed in a clean directory without scripts, used from there. */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import t, { type Test } from 'tap';
+import { type Outcome, runToEnd } from './support/native-build.ts';
+
+const MOST_BYTES = 2_000_000;
+const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ENOTCACHED/;
+const checkout = resolve(import.meta.dirname, '..');
+
+t.setTimeout(280_000);
+const home = mkdtempSync(join(tmpdir(), 'ivshmem-package-'));
+t.teardown(() => rmSync(home, { recursive: true, force: true }));
+
+/** Runs in the consumer's directory; what tap put into the environment would not be there for a stranger. */
+const run = (command: string, ...args: string[]): Promise<Outcome> =>
+  runToEnd(command, args, 120_000, consumer);
+const consumer = join(home, 'consumer');
+mkdirSync(consumer);
+writeFileSync(join(consumer, 'package.json'), '{ "name": "consumer", "private": true, "type": "module" }');
+
+const packed = await runToEnd('npm', ['pack', '--pack-destination', home], 250_000, checkout);
+const tarball = readdirSync(home).find((name) => name.endsWith('.tgz'));
+if (packed.code !== 0 || tarball === undefined) throw new Error(`npm pack failed:\n${packed.output}`);
+const install = [
+  'install',
+  '--ignore-scripts',
+  '--prefer-offline',
+  '--no-audit',
+  '--no-fund',
+  join(home, tarball),
+];
+const installed = await run('npm', ...install);
+const offline =
+  installed.code !== 0 && NO_NETWORK.test(installed.output) && 'no npm registry for the dependencies';
+const inside = join(consumer, 'node_modules/ivshmem');
+
+/** What it said matters only when it failed. */
+function succeeded(t: Test, { code, signal, output }: Outcome): void {
+  t.equal(code ?? signal, 0, 'ended well', code === 0 ? {} : { output });
+}
+
+t.test('npm pack', async (t) => {
+  const { size } = statSync(join(home, tarball));
+  const list = (await runToEnd('tar', ['tzvf', join(home, tarball)], 30_000)).output.trim().split('\n');
+  const files = list.map((line) =>
+    line
+      .trim()
+      .split(/\s+/)
+      .slice(5)
+      .join(' ')
+      .replace(/^package\//, ''),
+  );
+  const unpacked = list.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
+  t.comment(`${size} bytes packed, ${unpacked} unpacked, ${files.length} files`);
+  t.ok(size > 0 && size <= MOST_BYTES, `at most ${MOST_BYTES} bytes packed`);
+  t.ok(unpacked <= MOST_BYTES, `at most ${MOST_BYTES} bytes unpacked`);
+  for (const wanted of ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js']) {
+    t.ok(files.includes(wanted), wanted);
+  }
+  t.ok(files.includes(`prebuilds/linux-${process.arch}.node`), 'the addon for this machine');
+  const strange = files.filter(
+    (file) => /(^|\/)(test|testing|src|bench)\/|\.cc$|\.ts$/.test(file) && !file.endsWith('.d.ts'),
+  );
+  t.strictSame(strange, [], 'neither tests nor sources');
+});
+
+const other = process.arch === 'x64' ? 'arm64' : 'x64';
+const left = /linux-\w+\.node is left out: .*/.exec(packed.output)?.[0];
+t.test(`the addon for ${other}`, { skip: left ?? false }, async (t) => {
+  const image = join(checkout, `prebuilds/linux-${other}.node`);
+  // ELF e_machine, at offset 18: EM_X86_64 62, EM_AARCH64 183.
+  t.equal(readFileSync(image).readUInt16LE(18), other === 'arm64' ? 183 : 62);
+});
+
+t.test('npm install', { skip: offline }, async (t) => {
+  succeeded(t, installed);
+  const { scripts = {} } = JSON.parse(readFileSync(join(inside, 'package.json'), 'utf8'));
+  t.strictSame(
+    Object.keys(scripts).filter((name) => /^(pre|post)?install$|^prepare$/.test(name)),
+    [],
+    'no install script',
+  );
+  t.notOk(existsSync(join(inside, 'binding.gyp')), 'nothing that makes npm compile');
+});
+
+t.test('import and require', { skip: offline }, async (t) => {
+  const script = `
+    import { createRequire } from 'node:module';
+    const require = createRequire(import.meta.url);
+    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/server'];
+    const report = {};
+    for (const name of names) {
+      const imported = await import(name);
+      report[name] = Object.keys(imported);
+      if (require(name).default !== imported.default || Object.keys(require(name)).length < 1) throw new Error(name);
+    }
+    console.log(JSON.stringify(report));`;
+  writeFileSync(join(consumer, 'use.mjs'), script);
+  const used = await run(process.execPath, '--no-warnings', 'use.mjs');
+  succeeded(t, used);
+  const report = JSON.parse(used.output);
+  t.ok(
+    ['open', 'openDevice', 'Region', 'Channel', 'IvshmemError'].every((name) =>
+      report.ivshmem.includes(name),
+    ),
+  );
+  t.ok(report['ivshmem/vfio'].includes('openPciDevice'));
+  t.ok(report['ivshmem/virtqueue'].includes('DriverQueue'));
+  t.ok(report['ivshmem/server'].includes('createServer'));
+
+  writeFileSync(join(consumer, 'use.cjs'), "console.log(typeof require('ivshmem').open);");
+  const common = await run(process.execPath, '--no-warnings', 'use.cjs');
+  t.equal(common.output.trim(), 'function', 'from CommonJS');
+});
+
+t.test('types', { skip: offline }, async (t) => {
+  const program = `
+    import { adaptive, open, type Channel, type ChannelEnd, isIvshmemError } from 'ivshmem';
+    import { createServer, type ServerConfigInput } from 'ivshmem/server';
+    import { openPciDevice } from 'ivshmem/vfio';
+    import { DriverQueue } from 'ivshmem/virtqueue';
+    const config: ServerConfigInput = { regions: [{ name: 'a', socket: '@a' }] };
+    export const server = await createServer(config);
+    const region = await open({ socket: '@a', name: 'me', wait: adaptive });
+    const channel: Channel = await region.connect('echo');
+    const length: number = channel.capacity;
+    // @ts-expect-error: types are there, and they are not any
+    export const wrong: string = channel.capacity;
+    const end: ChannelEnd | null = channel.end;
+    export const all = [length, end, openPciDevice, DriverQueue, isIvshmemError(null)];`;
+  writeFileSync(
+    join(consumer, 'tsconfig.json'),
+    JSON.stringify({
+      compilerOptions: {
+        target: 'es2022',
+        module: 'nodenext',
+        moduleResolution: 'nodenext',
+        strict: true,
+        noEmit: true,
+        typeRoots: [join(checkout, 'node_modules/@types')],
+        types: ['node'],
+      },
+      files: ['use.ts'],
+    }),
+  );
+  writeFileSync(join(consumer, 'use.ts'), program);
+  succeeded(t, await run(join(checkout, 'node_modules/.bin/tsc'), '--noEmit'));
+});
+
+t.test('npx ivshmem', { skip: offline }, async (t) => {
+  const { version } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'));
+  const said = await run('npx', '--offline', 'ivshmem', '--version');
+  t.equal(said.output.trim().split('\n').at(-1), version);
+
+  const demo = await run('npx', '--offline', 'ivshmem', 'demo', '--json');
+  succeeded(t, demo);
+  const [shared, other] = JSON.parse(demo.output.trim().split('\n').at(-1)!);
+  t.match(shared, { path: 'shared memory', received: Number });
+  t.ok(shared.received > 0 && shared.rttUs > 0 && shared.bytesPerSecond > 0);
+  t.equal(other.received, shared.received, 'both paths carried the same messages');
+});
