@@ -14,11 +14,36 @@ node_modules: package-lock.json
 install: node_modules ## Install npm dependencies and the Debian packages that builds and VMs need
 	npx tsx qemu/prerequisites.ts
 
-.PHONY: build
-build: install ## Compile the native addon and the TypeScript
+# node-gyp decides what is out of date.
+.PHONY: native
+native: install ## Compile the native addon
 	npm run --silent build:native
+
+.PHONY: build
+build: native ## Compile the native addon and the TypeScript
 	npm run --silent build
 
 .PHONY: image
 image: install ## Build the guest image, if it is not in the cache
 	npx tsx guest-image/build.ts
+
+.PHONY: demo
+demo: native ## Boot two VMs and watch them exchange messages, beside TCP over virtio-net
+	npx tsx qemu/demo.ts
+
+.PHONY: test
+test: build ## Run everything: lint, types, unit, protocol and sanitizer tests with coverage, then the tests in VMs
+	npx tsx test/run.ts
+
+.PHONY: qemu-test
+qemu-test: native ## Run the tests in VMs
+	npx tsx test/run.ts vm
+
+.PHONY: format
+format: node_modules ## Format and fix what can be fixed
+	npx biome check --write .
+	clang-format -i native/*.cc native/*.h native/ring/*.h native/test/*.cc native/test/*.h
+
+.PHONY: clean
+clean: ## Remove what was built; the cache of images stays
+	rm -rf dist coverage native/build native/test/build prebuilds

@@ -27,7 +27,7 @@ const started = performance.now();
 const say = (text: string): void =>
   console.log(`[${((performance.now() - started) / 1000).toFixed(0).padStart(3)} s] ${text}`);
 const log = (line: string): void => {
-  if (values.verbose || !line.startsWith('qemu')) say(line);
+  if (values.verbose || !line.includes(' -nodefaults ')) say(line);
 };
 
 const directory = mkdtempSync(join(tmpdir(), 'ivshmem-demo-'));

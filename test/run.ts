@@ -97,6 +97,7 @@ const stages: Record<string, () => Promise<void>> = {
         '!test/vm/**',
         '!test/support/**',
         '!test/run.ts',
+        '!test/**/fixtures/**',
         '!test/**/peer*.ts',
         '!test/**/*.worker.ts',
       ]),
