@@ -21,6 +21,8 @@ export function coreBenchmarks(): Benchmark[] {
       contestants: [
         ours('rtt-busy'),
         floor('c-line', 'line'),
+        floor('c-line-pair', 'line_pair'),
+        floor('c-packed-rtt', 'packed_rtt'),
         nativePeer('memif', 'rtt'),
         nativePeer('iceoryx', 'rtt-poll'),
         ...sockets('rtt'),
