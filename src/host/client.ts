@@ -7,6 +7,8 @@ import { Outbox } from './outbox.ts';
 const READ_BURST = 32;
 /** Send buffer asked for, bytes per message: a message with a descriptor costs the kernel about 770. */
 const SEND_BUFFER_PER_MESSAGE = 1024;
+/** A stalled client shall not pin more kernel memory than this (the kernel doubles it); the rest waits in the outbox. */
+const SEND_BUFFER_MOST = 512 << 10;
 
 export interface ClientEvents {
   /** The socket ended or failed. Called once; the client is closed by then. */
@@ -47,7 +49,8 @@ export class Client {
 
   send(messages: Messages): void {
     if (this.#closed) return;
-    binding.socketSendBuffer(this.#socket, messages.values.length * SEND_BUFFER_PER_MESSAGE);
+    const wanted = messages.values.length * SEND_BUFFER_PER_MESSAGE;
+    binding.socketSendBuffer(this.#socket, Math.min(wanted, SEND_BUFFER_MOST));
     this.#outbox.send(messages);
   }
 

@@ -13,6 +13,7 @@ import type { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { Mailbox } from './mailbox.ts';
 import type { RegionMemory } from './memory-source.ts';
+import { Refused } from './refused.ts';
 import type { RegionConfig } from './schema.ts';
 import { Services } from './services.ts';
 import { type Slot, SlotTable } from './slots.ts';
@@ -37,6 +38,7 @@ export class RegionServer {
   readonly #mailbox: Mailbox;
   readonly #acceptor: Acceptor;
   readonly #clients = new Map<Slot, Client>();
+  readonly #refused = new Refused();
   #closed = false;
 
   /** Owns `memory`, `eventfds` and `listener` from now on. The region is ready before the first client is accepted. */
@@ -110,6 +112,7 @@ export class RegionServer {
     this.#mailbox.close();
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
+    this.#refused.close();
     for (const eventfd of this.#slots.eventfds.flat()) closeSync(eventfd);
     this.#memory.close();
     this.#log.info('closed');
@@ -149,12 +152,7 @@ export class RegionServer {
 
   #refuse(socket: number, credentials: Credentials, { version, why }: Refusal): void {
     this.#log.warn({ ...credentials, version }, `refused: ${why}`);
-    try {
-      binding.sendMessage(socket, version, -1);
-    } catch (error) {
-      this.#log.debug({ err: error }, 'the refused client is gone');
-    }
-    closeSync(socket);
+    this.#refused.add(socket, version);
   }
 
   #gone(slot: Slot, why: string): void {

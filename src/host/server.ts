@@ -6,6 +6,7 @@ import { parseConfig } from './config.ts';
 import { activated, type Listener, listen } from './listener.ts';
 import { type Log, silentLog } from './log.ts';
 import { openMemory } from './memory-source.ts';
+import { MAX_REFUSED } from './refused.ts';
 import { RegionServer } from './region-server.ts';
 import type { RegionConfig, ServerConfigInput } from './schema.ts';
 import type { ServerStatus } from './status.ts';
@@ -113,9 +114,12 @@ function checkActivation(regions: readonly RegionConfig[], sockets: ReadonlyMap<
   }
 }
 
-/** Every slot may have a client, and every client's watch holds a second descriptor of its socket. */
+/** Every slot may have a client, and the watch of every client, refused ones too, holds a second descriptor of its socket. */
 function checkDescriptors(regions: readonly RegionConfig[]): void {
-  const needed = regions.reduce((sum, { slots, vectors }) => sum + slots * (vectors + 2), SPARE_DESCRIPTORS);
+  const needed = regions.reduce(
+    (sum, { slots, vectors }) => sum + slots * (vectors + 2) + 2 * MAX_REFUSED,
+    SPARE_DESCRIPTORS,
+  );
   const limit = ownDescriptorLimit();
   if (needed > limit) throw new IvshmemError('ERR_IVSHMEM_SERVER_FD_LIMIT', { needed, limit });
 }

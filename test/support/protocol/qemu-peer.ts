@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Qmp, type QmpEvent } from '../../../qemu/qmp.ts';
@@ -48,6 +48,8 @@ export class QemuPeer {
   static spawn(options: QemuOptions): QemuPeer {
     const directory = mkdtempSync(join(tmpdir(), 'ivshmem-protocol-'));
     const { socket, vectors = 2, wrap = [] } = options;
+    // A wrapper may change the user, who must be able to make QEMU's sockets there.
+    if (wrap.length > 0) chmodSync(directory, 0o777);
     const server = (path: string): string => `unix:${path},server=on,wait=off`;
     const device = [
       ...['-chardev', `socket,id=c,${chardevAddress(socket ?? '')}`],
@@ -106,16 +108,39 @@ export class QemuPeer {
     return this.#device;
   }
 
+  /** After a reset the device must be enabled again. */
+  forgetDevice(): void {
+    this.#device = null;
+  }
+
   /** Hot-plug. Rejects with QEMU's words when the device cannot be realized; the chardev is removed then. */
-  async plug(socket: string, vectors = this.#vectors): Promise<void> {
+  async plug(socket: string): Promise<void> {
+    await this.connectChardev(socket);
+    await this.plugConnected();
+  }
+
+  /** The first half of a hot-plug: QEMU connects, and reads nothing yet. */
+  async connectChardev(socket: string): Promise<void> {
     const abstract = socket.startsWith('@');
     const path = abstract ? socket.slice(1) : socket;
     const addr = { type: 'unix', data: { path, ...(abstract ? { abstract: true } : {}) } };
-    const backend = { type: 'socket', data: { addr, server: false } };
-    await this.qmp.execute('chardev-add', { id: 'h', backend });
+    await this.qmp.execute('chardev-add', {
+      id: 'h',
+      backend: { type: 'socket', data: { addr, server: false } },
+    });
+  }
+
+  /** The second half: the handshake. */
+  async plugConnected(): Promise<void> {
+    const [vectors, addr] = [this.#vectors, `${DEVICE_SLOT}`];
     try {
-      const device = { driver: 'ivshmem-doorbell', id: 'd', chardev: 'h', vectors, addr: `${DEVICE_SLOT}` };
-      await this.qmp.execute('device_add', device);
+      await this.qmp.execute('device_add', {
+        driver: 'ivshmem-doorbell',
+        id: 'd',
+        chardev: 'h',
+        vectors,
+        addr,
+      });
     } catch (error) {
       await this.qmp.execute('chardev-remove', { id: 'h' });
       throw error;
@@ -142,6 +167,12 @@ export class QemuPeer {
   async alive(): Promise<boolean> {
     const { status } = await this.qmp.execute<{ status: string }>('query-status');
     return status === 'prelaunch';
+  }
+
+  /** The exit status of a QEMU that is expected to give up by itself; killed after `seconds`, which throws. */
+  async exitCode(seconds = 30): Promise<number | null> {
+    await until('QEMU ends by itself', () => !this.running, seconds);
+    return this.process.exitCode;
   }
 
   /** SIGKILL, and waits for the end. Idempotent. */
