@@ -39,6 +39,11 @@ test: build ## Run everything: lint, types, unit, protocol and sanitizer tests w
 qemu-test: native ## Run the tests in VMs
 	npx tsx test/run.ts vm
 
+.PHONY: bench
+bench: native ## Measure beside C floors and peers (root: installs the peers' Debian packages)
+	bench/prerequisites.sh
+	npm run --silent bench -- core --json bench/results/core.json
+
 .PHONY: format
 format: node_modules ## Format and fix what can be fixed
 	npx biome check --write .

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { benchRoot, buildContestants, outFolder } from '../harness/build.ts';
 import { describeMachine } from '../harness/machine.ts';
@@ -47,6 +47,7 @@ export async function runCore(options: CoreOptions): Promise<void> {
   const rows = makeRows(benchmarks, outcome.samples);
   printReport(benchmarks, rows, outcome, print);
   if (options.json) {
+    mkdirSync(path.dirname(options.json), { recursive: true });
     writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`);
     const details = {
       machine,
