@@ -1,9 +1,11 @@
 import { IvshmemError } from '../errors/index.ts';
-import { DescriptorChain, type DeviceQueue } from '../virtqueue/index.ts';
+import { DescriptorChain, type DeviceQueue, TAKEN, TAKEN_NONE } from '../virtqueue/index.ts';
 import { type DataArea, Message } from './message.ts';
 
 /** Empty polls in a row after which held-back buffers are given back: long enough that a ping-pong never pays for it. */
 const IDLE_POLLS = 64;
+/** Bit 15 of a buffer ID: the message continues (docs/shared-memory.md, "Messages"). */
+const TAG = 0x8000;
 /** Most elements one message may have: two for a message across the end of the area, the rest is a peer's own business. */
 const MAX_ELEMENTS = 64;
 /** Room for the parts of a message to start with; it doubles from there, up to maxMessageBytes. */
@@ -21,16 +23,22 @@ export class Receiver {
   readonly #mask: number;
   readonly #chain = new DescriptorChain(MAX_ELEMENTS);
   readonly #messages: Message[];
+  /** Of each lent message, by running number: buffer ID with its tag, and the running counts of descriptors and bytes after it. */
   readonly #ids: Uint16Array;
-  readonly #tags: Uint8Array;
-  readonly #descriptors: Uint16Array;
+  readonly #descriptors: Int32Array;
+  readonly #bytes: Int32Array;
   readonly #maxMessageBytes: number;
   readonly #flushDescriptors: number;
   readonly #flushBytes: number;
   /** Running numbers of the next message to take and of the oldest one still lent. */
   #next = 0;
   #oldest = 0;
-  #heldBytes = 0;
+  /** Running counts over all messages taken, given back, and (bytes) shown to the sender. They wrap at 2^32. */
+  #takenDescriptors = 0;
+  #takenBytes = 0;
+  #givenDescriptors = 0;
+  #givenBytes = 0;
+  #flushedBytes = 0;
   #idlePolls = 0;
   /** What our event suppression structure says; zeroed memory means enabled. */
   #notifying = true;
@@ -47,8 +55,8 @@ export class Receiver {
     this.#mask = queue.size - 1;
     this.#messages = Array.from({ length: queue.size }, () => new Message(area));
     this.#ids = new Uint16Array(queue.size);
-    this.#tags = new Uint8Array(queue.size);
-    this.#descriptors = new Uint16Array(queue.size);
+    this.#descriptors = new Int32Array(queue.size);
+    this.#bytes = new Int32Array(queue.size);
     this.#maxMessageBytes = maxMessageBytes;
     this.#flushDescriptors = queue.size / 4;
     this.#flushBytes = area.bytes.length / 4;
@@ -66,25 +74,45 @@ export class Receiver {
 
   /** The next message, lent until `release`; null when there is none. Parts of a large message are joined on the way. */
   receive(): Message | null {
-    if (this.#queue.take(this.#chain)) return this.#lend();
-    // Long enough without a message: the sender may want the buffers we hold back.
-    if (this.#queue.unflushed !== 0 && ++this.#idlePolls >= IDLE_POLLS) this.flush();
-    return null;
+    const queue = this.#queue;
+    const taken = queue.takeReadable();
+    if (taken === TAKEN) {
+      const message = this.#lend(queue.takenId, 1, queue.takenLen);
+      message.point(queue.takenAddr - this.#base, queue.takenLen);
+      if ((queue.takenId & TAG) !== 0 || this.#parts !== null)
+        return this.#collectPart(message, queue.takenId >= TAG);
+      return message;
+    }
+    if (taken === TAKEN_NONE) {
+      // Long enough without a message: the sender may want the buffers we hold back.
+      if (queue.unflushed !== 0 && ++this.#idlePolls >= IDLE_POLLS) this.flush();
+      return null;
+    }
+    return this.#receiveChain();
   }
 
-  #lend(): Message | null {
+  #receiveChain(): Message | null {
     const chain = this.#chain;
-    this.#idlePolls = 0;
-    const at = this.#next & this.#mask;
-    const message = this.#messages[at]!;
-    this.#ids[at] = chain.id;
-    this.#tags[at] = chain.tag;
-    this.#descriptors[at] = chain.descriptors;
-    this.#next = (this.#next + 1) >>> 0;
-    if (chain.count === 1 && chain.writable[0] === 0) message.point(chain.addr - this.#base, chain.len);
-    else message.pointAll(this.#segments());
+    if (!this.#queue.take(chain)) return null;
+    const segments = this.#segments();
+    const bytes = segments.reduce((sum, segment) => sum + segment.length, 0);
+    const message = this.#lend(chain.id | (chain.tag << 15), chain.descriptors, bytes);
+    message.pointAll(segments);
     if (chain.tag !== 0 || this.#parts !== null) return this.#collectPart(message, chain.tag !== 0);
     return message;
+  }
+
+  /** Notes what has to be given back, and returns the object to lend. */
+  #lend(id: number, descriptors: number, bytes: number): Message {
+    const at = this.#next & this.#mask;
+    this.#idlePolls = 0;
+    this.#ids[at] = id;
+    this.#takenDescriptors = (this.#takenDescriptors + descriptors) | 0;
+    this.#takenBytes = (this.#takenBytes + bytes) | 0;
+    this.#descriptors[at] = this.#takenDescriptors;
+    this.#bytes[at] = this.#takenBytes;
+    this.#next = (this.#next + 1) | 0;
+    return this.#messages[at]!;
   }
 
   /**
@@ -92,27 +120,38 @@ export class Receiver {
    * before it.
    */
   release(message?: Message): void {
+    const from = this.#oldest;
+    const end = this.#next;
+    let oldest = from;
     if (message === undefined) {
-      for (let i = this.#oldest; i !== this.#next; i = (i + 1) >>> 0)
-        this.#messages[i & this.#mask]!.lent = false;
+      for (; oldest !== end; oldest = (oldest + 1) | 0) this.#messages[oldest & this.#mask]!.lent = false;
     } else {
       message.lent = false;
+      while (oldest !== end && !this.#messages[oldest & this.#mask]!.lent) oldest = (oldest + 1) | 0;
     }
-    while (this.#oldest !== this.#next) {
-      const at = this.#oldest & this.#mask;
-      if (this.#messages[at]!.lent) break;
-      this.#queue.addUsed(this.#ids[at]!, this.#tags[at]!, this.#descriptors[at]!, 0);
-      this.#heldBytes += this.#messages[at]!.length;
-      this.#oldest = (this.#oldest + 1) >>> 0;
-    }
-    const due = this.#queue.unflushed >= this.#flushDescriptors || this.#heldBytes >= this.#flushBytes;
-    if (due || this.#queue.driverWaits()) this.flush();
+    if (oldest !== from) this.#giveBack(oldest);
+    const queue = this.#queue;
+    const due =
+      queue.unflushed >= this.#flushDescriptors ||
+      ((this.#givenBytes - this.#flushedBytes) | 0) >= this.#flushBytes;
+    if (due || queue.driverWaits()) this.flush();
+  }
+
+  /** Everything before running number `oldest` goes back, as one batch of used buffers. */
+  #giveBack(oldest: number): void {
+    const last = (oldest - 1) & this.#mask;
+    const descriptors = (this.#descriptors[last]! - this.#givenDescriptors) | 0;
+    const id = this.#ids[last]!;
+    this.#oldest = oldest;
+    this.#givenDescriptors = this.#descriptors[last]!;
+    this.#givenBytes = this.#bytes[last]!;
+    this.#queue.addUsed(id & ~TAG, id >>> 15, descriptors, 0);
   }
 
   /** Gives held buffers back now. */
   flush(): void {
     if (this.#queue.unflushed === 0) return;
-    this.#heldBytes = 0;
+    this.#flushedBytes = this.#givenBytes;
     this.#idlePolls = 0;
     this.#queue.flushUsed();
     if (this.#queue.needsNotification()) this.#notify();

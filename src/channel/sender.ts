@@ -18,7 +18,7 @@ export class Sender {
   readonly #base: number;
   readonly #mask: number;
   /** DataRing.end of each outstanding buffer, by running buffer number. */
-  readonly #ends: Float64Array;
+  readonly #ends: Uint32Array;
   readonly #reservations: Reservation[];
   #added = 0;
   #freed = 0;
@@ -32,7 +32,7 @@ export class Sender {
     this.#base = base;
     this.#mask = queue.size - 1;
     this.#data = new DataRing(area.bytes.length, queue.size * LINE_BYTES);
-    this.#ends = new Float64Array(queue.size);
+    this.#ends = new Uint32Array(queue.size);
     this.#reservations = Array.from({ length: queue.size }, () => new Reservation(area));
     queue.disableNotifications();
   }
@@ -139,13 +139,13 @@ export class Sender {
 
   #remember(): void {
     this.#ends[this.#added & this.#mask] = this.#data.end;
-    this.#added = (this.#added + 1) >>> 0;
+    this.#added = (this.#added + 1) | 0;
   }
 
   #reclaim(): boolean {
     const buffers = this.#queue.reclaim();
     if (buffers === 0) return false;
-    this.#freed = (this.#freed + buffers) >>> 0;
+    this.#freed = (this.#freed + buffers) | 0;
     this.#data.free(this.#ends[(this.#freed - 1) & this.#mask]!);
     return true;
   }

@@ -4,12 +4,12 @@ import { EVENT_DISABLE, EVENT_ENABLE, eventAt, wantsEvent } from './event-suppre
 import {
   type AddressBounds,
   AVAIL_USED_MASK,
-  AVAILABLE_BITS,
+  availableBits,
   DESCRIPTOR_BYTES,
   DESCRIPTOR_WORDS,
   type QueuePlace,
   RING_EVENT_FLAGS_DISABLE,
-  USED_BITS,
+  usedBits,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
@@ -25,6 +25,13 @@ export interface DeviceQueueOptions extends QueuePlace {
 }
 
 const WORD_SPAN = 2 ** 32;
+const OTHER_FLAGS = (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT) << 16;
+const TOO_MANY = 'more descriptors are available than the ring has';
+
+/** Results of `takeReadable`. */
+export const TAKEN_NONE = 0;
+export const TAKEN = 1;
+export const TAKEN_OTHER = 2;
 
 /**
  * The device role of a packed virtqueue (VIRTIO 1.3 §2.8): takes available buffers and gives them back used, in order.
@@ -32,6 +39,10 @@ const WORD_SPAN = 2 ** 32;
  */
 export class DeviceQueue {
   readonly size: number;
+  /** What `takeReadable` took: private copies, already checked. */
+  takenAddr = 0;
+  takenLen = 0;
+  takenId = 0;
   readonly #words: Int32Array;
   readonly #ring: number;
   readonly #driverEvent: number;
@@ -79,6 +90,30 @@ export class DeviceQueue {
     return this.#broken === '' && this.#isAvailable(this.#nextAvailable);
   }
 
+  /**
+   * The hot path of `take`: the next buffer if it is one device-readable descriptor, with `takenAddr`, `takenLen` and
+   * `takenId` (tag included) set. TAKEN_NONE: nothing is available. TAKEN_OTHER: ask `take`.
+   */
+  takeReadable(): number {
+    if (this.#broken !== '') this.#break(this.#broken);
+    const position = this.#nextAvailable;
+    const words = this.#words;
+    const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS;
+    // Acquire: pairs with the release in DriverQueue.publish. It also copies ID and flags, in the same load.
+    const last = loadAcquire(words, at + 3);
+    if ((last & AVAIL_USED_MASK) !== availableBits(position, this.size)) return TAKEN_NONE;
+    if ((last & OTHER_FLAGS) !== 0) return TAKEN_OTHER;
+    if (((position - this.#nextUsed) & this.#lap) >= this.size) this.#break(TOO_MANY);
+    const addr = (words[at + 1]! >>> 0) * WORD_SPAN + (words[at]! >>> 0);
+    const len = words[at + 2]! >>> 0;
+    if (addr < this.#start || addr + len > this.#end) this.#break(`a descriptor spans ${addr}+${len}`);
+    this.takenAddr = addr;
+    this.takenLen = len;
+    this.takenId = last & 0xffff;
+    this.#nextAvailable = (position + 1) & this.#lap;
+    return TAKEN;
+  }
+
   /** Takes the next available buffer into `chain`; false when there is none. Throws ERR_IVSHMEM_QUEUE_BROKEN. */
   take(chain: DescriptorChain): boolean {
     if (this.#broken !== '') this.#break(this.#broken);
@@ -87,11 +122,9 @@ export class DeviceQueue {
     const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS;
     // Acquire: pairs with the release in DriverQueue.publish. It also copies ID and flags, in the same load.
     const last = loadAcquire(words, at + 3);
-    const wrap = (position & this.size) === 0 ? 1 : 0;
-    if ((last & AVAIL_USED_MASK) !== AVAILABLE_BITS[wrap]) return false;
+    if ((last & AVAIL_USED_MASK) !== availableBits(position, this.size)) return false;
     // A driver that reuses descriptors it has not got back would have us hold more than the ring does.
-    if (((position - this.#nextUsed) & this.#lap) >= this.size)
-      this.#break('more descriptors are available than the ring has');
+    if (((position - this.#nextUsed) & this.#lap) >= this.size) this.#break(TOO_MANY);
     const addr = (words[at + 1]! >>> 0) * WORD_SPAN + (words[at]! >>> 0);
     const len = words[at + 2]! >>> 0;
     const flags = (last >>> 16) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT);
@@ -131,11 +164,7 @@ export class DeviceQueue {
     this.#nextUsed = (position + this.#unflushed) & this.#lap;
     this.#unflushed = 0;
     // Release and full fence: pairs with the acquire in DriverQueue's used side and with DriverQueue.enableNotifications.
-    storeFence(
-      this.#words,
-      at + 3,
-      USED_BITS[(position & this.size) === 0 ? 1 : 0]! | write | this.#unflushedId,
-    );
+    storeFence(this.#words, at + 3, usedBits(position, this.size) | write | this.#unflushedId);
   }
 
   /** Whether the driver waits for used buffers at all: then holding back `flushUsed` would stall it. */
@@ -178,7 +207,7 @@ export class DeviceQueue {
     const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS + 3;
     // Acquire: pairs with the release in DriverQueue.publish.
     const last = loadAcquire(this.#words, at);
-    return (last & AVAIL_USED_MASK) === AVAILABLE_BITS[(position & this.size) === 0 ? 1 : 0];
+    return (last & AVAIL_USED_MASK) === availableBits(position, this.size);
   }
 
   /** Chains, writable elements and indirect tables. */

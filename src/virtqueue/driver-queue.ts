@@ -2,11 +2,11 @@ import { IvshmemError } from '../errors/index.ts';
 import { EVENT_DISABLE, EVENT_ENABLE, eventAt, wantsEvent } from './event-suppression.ts';
 import {
   AVAIL_USED_MASK,
-  AVAILABLE_BITS,
+  availableBits,
   DESCRIPTOR_BYTES,
   DESCRIPTOR_WORDS,
   type QueuePlace,
-  USED_BITS,
+  usedBits,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
@@ -173,7 +173,7 @@ export class DriverQueue {
       if (batch === 0) return buffers;
       this.#batch = 0;
       this.#free += this.#batchDescriptors;
-      this.#completed = (this.#completed + batch) >>> 0;
+      this.#completed = (this.#completed + batch) | 0;
       buffers += batch;
     }
   }
@@ -190,7 +190,7 @@ export class DriverQueue {
       this.#free += descriptors;
       // §2.8.8: only the last buffer of a batch has its length written.
       used.len = --this.#batch === 0 ? this.#batchLen : 0;
-      this.#completed = (this.#completed + 1) >>> 0;
+      this.#completed = (this.#completed + 1) | 0;
       return true;
     }
     const at = this.#usedWord();
@@ -205,7 +205,7 @@ export class DriverQueue {
     this.#freeIds[this.#freeIdCount++] = id;
     this.#free += count;
     this.#nextUsed = (this.#nextUsed + count) & this.#lap;
-    this.#completed = (this.#completed + 1) >>> 0;
+    this.#completed = (this.#completed + 1) | 0;
     return true;
   }
 
@@ -235,7 +235,7 @@ export class DriverQueue {
     words[at] = addr | 0;
     words[at + 1] = (addr / WORD_SPAN) | 0;
     words[at + 2] = len | 0;
-    const last = (flags << 16) | AVAILABLE_BITS[(position & this.size) === 0 ? 1 : 0]! | id;
+    const last = (flags << 16) | availableBits(position, this.size) | id;
     // The first descriptor of a burst is withheld until publish; later ones are reached only through it.
     if (position === this.#published) this.#withheld = last;
     else words[at + 3] = last;
@@ -246,8 +246,8 @@ export class DriverQueue {
   #takeId(count: number): number {
     const id = this.#inOrder ? this.#added & this.#mask : this.#freeIds[--this.#freeIdCount]!;
     this.#counts[id] = count;
-    this.#sequences[id] = this.#added;
-    this.#added = (this.#added + 1) >>> 0;
+    if (!this.#inOrder) this.#sequences[id] = this.#added;
+    this.#added = (this.#added + 1) | 0;
     return id;
   }
 
@@ -259,7 +259,7 @@ export class DriverQueue {
     const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS + 3;
     // Acquire: pairs with the release in DeviceQueue.flushUsed.
     const word = loadAcquire(this.#words, at);
-    if ((word & AVAIL_USED_MASK) !== USED_BITS[(position & this.size) === 0 ? 1 : 0]) return -1;
+    if ((word & AVAIL_USED_MASK) !== usedBits(position, this.size)) return -1;
     return position === this.#published ? -1 : at;
   }
 

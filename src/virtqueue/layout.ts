@@ -23,9 +23,16 @@ export const RING_EVENT_FLAGS_DESC = 2;
 /** §2.8.10.1: at most 2^15 elements. */
 export const MAX_QUEUE_SIZE = 32768;
 
-/** AVAIL and USED as they stand in the upper half of a descriptor's last word, for a wrap counter of 0 and of 1. */
-export const AVAILABLE_BITS = [VIRTQ_DESC_F_USED << 16, VIRTQ_DESC_F_AVAIL << 16] as const;
-export const USED_BITS = [0, (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 16] as const;
+/**
+ * AVAIL and USED as they stand in the upper half of a descriptor's last word (§2.8.1), by running position: bit `size` of a
+ * position is the inverted wrap counter.
+ */
+export function availableBits(position: number, size: number): number {
+  return (position & size) === 0 ? VIRTQ_DESC_F_AVAIL << 16 : VIRTQ_DESC_F_USED << 16;
+}
+export function usedBits(position: number, size: number): number {
+  return (position & size) === 0 ? AVAIL_USED_MASK : 0;
+}
 export const AVAIL_USED_MASK = (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 16;
 
 /** Where one virtqueue lies; byte offsets into `memory`. */
