@@ -28,7 +28,10 @@ export async function answerTcp(host: string, port: number): Promise<net.Server>
 
 /** One write a burst; buffers are used again only after the stream said that it is empty. */
 async function feed(socket: net.Socket, bytes: number): Promise<void> {
+  let wake = () => {};
   socket.on('data', () => {});
+  socket.on('drain', () => wake());
+  socket.on('close', () => wake());
   const burst = burstOf(bytes);
   const pattern = makePattern(bytes);
   const buffers = Array.from({ length: 16 }, () => {
@@ -40,8 +43,12 @@ async function feed(socket: net.Socket, bytes: number): Promise<void> {
     const words = buffers[next]!;
     for (let i = 0; i < burst; i++) stamp(words, (i * bytes) / 4, bytes, (sequence + i) | 0);
     sequence = (sequence + burst) | 0;
-    if (!socket.write(new Uint8Array(words.buffer))) {
-      await Promise.race([once(socket, 'drain').catch(() => {}), once(socket, 'close')]);
+    const full = !socket.write(new Uint8Array(words.buffer));
+    // A socket that closed meanwhile says nothing more.
+    if (full && !socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     } else if (next === 0) await new Promise(setImmediate);
   }
 }
