@@ -78,9 +78,8 @@ export class Message {
   /** The bytes in place; a message of several segments is joined into private memory on first use. */
   get bytes(): Uint8Array {
     if (this.#segments !== null) {
-      const joined = joinBytes(this.#segments, this.length);
-      this.#segments = [joined];
-      return joined;
+      if (this.#segments.length > 1) this.#segments = [joinBytes(this.#segments, this.length)];
+      return this.#segments[0]!;
     }
     const view = this.#view;
     if (this.offset < 0) return view;
