@@ -298,7 +298,7 @@ t.test('memory that changes while it is read', async (t) => {
     scribbler.kill('SIGKILL');
     await once(scribbler, 'exit');
   });
-  const [greeting] = await once(scribbler.stdout, 'data');
+  const [greeting] = await once(scribbler.stdout!, 'data');
   t.equal(String(greeting), 'ready\n');
   const seed = testSeed();
   const random = new Random(seed);
