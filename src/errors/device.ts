@@ -54,8 +54,9 @@ export const deviceErrors = {
   },
   ERR_IVSHMEM_BAR_ABSENT: {
     attempted: 'map BAR{bar} of {on}',
-    why: 'the device has no such BAR',
-    remedy: 'Check that this is an ivshmem device (`lspci -nn` shows 1af4:1110).',
+    why: 'the device has no such BAR, or the kernel found no room for it',
+    remedy:
+      'Check that this is an ivshmem device (`lspci -nn` shows 1af4:1110). A device that was hot-plugged needs room behind its port: give the port `pref64-reserve=` twice the size of the region.',
     kind: 'failure',
   },
   ERR_IVSHMEM_BACKEND: {

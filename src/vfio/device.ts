@@ -63,6 +63,11 @@ export class VfioDevice {
     }
   }
 
+  /** Whether the descriptor is gone, by release() or close(). */
+  get closed(): boolean {
+    return this.#state !== 'open';
+  }
+
   /** A region by its index: BAR n is region n. The same object each time. */
   region(index: number): VfioRegion {
     this.#check('use a region');

@@ -102,10 +102,7 @@ export class VfioGroup {
     try {
       this.closeDevices();
       this.#onClose(this);
-      if (this.attached)
-        attempt('take the group out of the container', this.path, () =>
-          this.#system.vfioGroupUnsetContainer(this.fd),
-        );
+      if (this.attached) this.#leaveContainer();
     } finally {
       this.#system.close(this.fd);
     }
@@ -113,5 +110,16 @@ export class VfioGroup {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #leaveContainer(): void {
+    try {
+      this.#system.vfioGroupUnsetContainer(this.fd);
+    } catch (cause) {
+      // EINVAL: it is in none. After an unplug the kernel takes a group that lost its last device out by itself, at the moment
+      // the device's descriptor is closed (vfio_device_remove_group).
+      if ((cause as NodeJS.ErrnoException).code !== 'EINVAL')
+        throw vfioFault('take the group out of the container', this.path, cause);
+    }
   }
 }

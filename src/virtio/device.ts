@@ -175,8 +175,9 @@ export class VirtioPciDevice {
     this.#closed = true;
     for (const watch of this.#watches) watch.close();
     try {
-      // Reset first: the device may be writing to the memory that goes away next (§2.4.1).
-      this.transport.stop();
+      // Reset first: the device may be writing to the memory that goes away next (§2.4.1). A device whose container was closed
+      // under us has been reset by the kernel.
+      if (!this.#device.closed) this.transport.stop();
     } finally {
       this.#end(new IvshmemError('ERR_IVSHMEM_CLOSED', { operation: 'finish the request', on: this.on }));
     }

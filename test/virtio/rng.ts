@@ -1,4 +1,5 @@
 import t from 'tap';
+import { VfioContainer } from '../../src/vfio/container.ts';
 import { VirtioRng } from '../../src/virtio/rng.ts';
 import type { DescriptorChain } from '../../src/virtqueue/chain.ts';
 import { ADDRESS, machine } from './support.ts';
@@ -78,4 +79,16 @@ t.test('one vector for everything', async (t) => {
   device.announce(64);
   device.paused = true;
   await t.rejects(rng.read(1), { code: 'ERR_IVSHMEM_VIRTIO_BROKEN' });
+});
+
+t.test('a container that is closed first takes the device with it', async (t) => {
+  const { vfio, options, device } = machine(t, { id: 4, serve: counting() });
+  const container = VfioContainer.open(vfio);
+  const rng = await VirtioRng.open(ADDRESS, { ...options, container });
+  device.paused = true;
+  const read = t.rejects(rng.read(1), { code: 'ERR_IVSHMEM_CLOSED' });
+  container.close();
+  rng.close();
+  await read;
+  t.equal(vfio.openCount, 0);
 });
