@@ -44,6 +44,10 @@ bench: native ## Measure beside C floors and peers (root: installs the peers' De
 	bench/prerequisites.sh
 	npm run --silent bench -- core --json bench/results/core.json
 
+.PHONY: package
+package: install ## Pack the npm package with its prebuilt addons, and name the file
+	npm pack --pack-destination .cache
+
 .PHONY: format
 format: node_modules ## Format and fix what can be fixed
 	npx biome check --write .

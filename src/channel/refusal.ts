@@ -18,7 +18,7 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
   ],
   [STATUS_NO_SERVICE]: [
     'nobody listens by that name',
-    'Start the listener first, or look with `ivshmem members` who is there.',
+    'Start the listener first, in a member of this same region.',
   ],
   [STATUS_NO_MEMORY]: [
     'the region has no memory left for it',
