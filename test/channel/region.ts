@@ -1,5 +1,7 @@
 /** Regions over the real server and the host backend, several members in one process. */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createServer, type IvshmemServer } from '../../src/host/index.ts';
@@ -66,15 +68,26 @@ t.test('two members connect by service name and exchange messages both ways', as
   t.equal(await text(near), 'and back');
 });
 
-t.test('members that sleep between messages are woken by the doorbell', async (t) => {
-  const { a, b, near, far } = await pair(t, { wait: interrupt });
-  far.serve((message) => void far.send(message.copy()));
-  for (let i = 0; i < 200; i++) {
-    near.send(Buffer.from(`${i}`));
-    t.equal(await text(near), `${i}`);
+t.test('processes that sleep between messages are woken by the doorbell', async (t) => {
+  const { socket, join } = await start(t);
+  const child = spawn(process.execPath, ['--import', 'tsx', 'test/vm/guest/member.ts', 'serve', 'b'], {
+    env: { ...process.env, IVSHMEM_SOCKET: socket, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill());
+  await once(child.stdout, 'data');
+  const a = await join('a', { wait: interrupt });
+  const channel = await a.connect('echo', { peer: 'b' });
+  for (let i = 0; i < 100; i++) {
+    channel.send(Buffer.from(`${i}`));
+    t.equal(await text(channel), `${i}`);
   }
-  t.ok(a.waitStatistics()[1]! > 0, 'a slept');
-  t.ok(b.waitStatistics()[2]! > 0, 'b heard bells');
+  const [, sleeps, bells] = a.waitStatistics();
+  t.ok(sleeps! > 0 && bells! > 0, `${sleeps} sleeps, ${bells} bells`);
+  const gone = new Promise((resolve) => channel.onEnd(resolve));
+  child.kill('SIGKILL');
+  t.equal(await gone, 'died');
+  t.equal(await text(channel), null);
 });
 
 t.test('connect names a member, and says who refuses', async (t) => {
@@ -131,9 +144,11 @@ t.test('back-pressure is a value and a promise', async (t) => {
   while (near.send(new Uint8Array(1000).fill(sent))) sent++;
   t.ok(sent >= 200, `${sent} messages fit`);
   const waiting = near.writable(1000);
-  const message = await far.next();
-  t.equal(message!.bytes[0], 0);
-  far.release(message!);
+  for (let i = 0; i < 2; i++) {
+    const message = await far.next();
+    t.equal(message!.bytes[0], i);
+    far.release(message!);
+  }
   t.ok(await waiting);
   t.ok(near.send(new Uint8Array(1000)));
   t.throws(() => near.reserve(1 << 30), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' });
@@ -266,7 +281,6 @@ t.test('a server that is gone is a typed error, on time', { timeout: 30_000 }, a
   await server.close();
   await t.rejects(a.listen('x'), { code: 'ERR_IVSHMEM_SERVER_SILENT' });
   await t.rejects(open({ socket, name: 'late' }));
-  // The goodbye has nobody to answer it, either: the region closes all the same.
-  await t.rejects(a.close(), { code: 'ERR_IVSHMEM_SERVER_SILENT' });
-  t.equal(a.device.memory === undefined, false);
-}).catch(() => {});
+  // The goodbye would have nobody to answer it: the region does not ask again.
+  await a.close();
+});

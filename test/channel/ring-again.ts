@@ -1,0 +1,89 @@
+import t, { type Test } from 'tap';
+import { RingAgain } from '../../src/channel/ring-again.ts';
+import { MEMBER_W } from '../../src/memory/layout.ts';
+
+/** A clock and an interval that move only when told. */
+function clock(t: Test) {
+  let now = 1000;
+  const intervals = new Set<() => void>();
+  const real = { now: performance.now, set: globalThis.setInterval, clear: globalThis.clearInterval };
+  performance.now = () => now;
+  globalThis.setInterval = ((callback: () => void) => {
+    intervals.add(callback);
+    const handle = { callback, unref: () => handle };
+    return handle;
+  }) as unknown as typeof setInterval;
+  globalThis.clearInterval = ((handle: { callback: () => void }) => {
+    intervals.delete(handle.callback);
+  }) as unknown as typeof clearInterval;
+  t.teardown(() => {
+    performance.now = real.now;
+    globalThis.setInterval = real.set;
+    globalThis.clearInterval = real.clear;
+  });
+  return {
+    intervals,
+    tick(ms: number): void {
+      now += ms;
+      for (const callback of [...intervals]) callback();
+    },
+  };
+}
+
+function again() {
+  const words = new Int32Array(4 * 1024);
+  const rung: number[] = [];
+  const mark = (slot: number, index: number, on: boolean): void => {
+    const at = slot * 1024 + MEMBER_W.pending + (index >>> 5);
+    words[at] = on ? words[at]! | (1 << (index & 31)) : words[at]! & ~(1 << (index & 31));
+  };
+  const ringAgain = new RingAgain(
+    words,
+    (slot) => slot * 1024,
+    (slot) => rung.push(slot),
+  );
+  return { ringAgain, rung, mark };
+}
+
+t.test('rings again while the mark is there, and stops when it is taken', async (t) => {
+  const time = clock(t);
+  const { ringAgain, rung, mark } = again();
+  mark(2, 33, true);
+  ringAgain.remember(2, 33);
+  time.tick(50);
+  time.tick(50);
+  t.same(rung, [2, 2]);
+  mark(2, 33, false);
+  time.tick(50);
+  t.same(rung, [2, 2]);
+  t.equal(time.intervals.size, 0, 'nothing to look for, no timer');
+  mark(2, 31, true);
+  ringAgain.remember(2, 31);
+  time.tick(50);
+  t.same(rung, [2, 2, 2], 'bit 31 is a bit like the others');
+});
+
+t.test('only while this member is new', async (t) => {
+  const time = clock(t);
+  const { ringAgain, rung, mark } = again();
+  mark(1, 5, true);
+  ringAgain.remember(1, 5);
+  time.tick(3001);
+  t.same(rung, [1], 'the last look');
+  t.equal(time.intervals.size, 0);
+  ringAgain.remember(1, 5);
+  t.equal(time.intervals.size, 0);
+});
+
+t.test('close stops it', async (t) => {
+  const time = clock(t);
+  const { ringAgain, rung, mark } = again();
+  mark(1, 5, true);
+  ringAgain.remember(1, 5);
+  ringAgain.remember(1, 5);
+  t.equal(time.intervals.size, 1);
+  ringAgain.close();
+  ringAgain.close();
+  time.tick(50);
+  t.same(rung, []);
+});
