@@ -39,6 +39,7 @@ export class ControlClient {
   #seq: number;
   #turn: Promise<unknown> = Promise.resolve();
   #pending: Pending | null = null;
+  #silent = false;
   /** Why no request can be made any more. */
   #gone: Error | null = null;
 
@@ -102,7 +103,9 @@ export class ControlClient {
     });
   }
 
+  /** Not sent to a server that left the last request unanswered: leaving must not take another deadline. */
   async goodbye(): Promise<void> {
+    if (this.#silent) return;
     await this.#request(OP_GOODBYE, 'leave', () => {});
   }
 
@@ -114,6 +117,7 @@ export class ControlClient {
     const reply = this.#words.slice(at, at + REPLY_WORDS);
     const { operation, resolve, reject } = this.#pending;
     this.#pending = null;
+    this.#silent = false;
     if (reply[1] === STATUS_OK) resolve(reply);
     else reject(refusal(reply[1]!, operation, this.#on));
   }
@@ -147,6 +151,7 @@ export class ControlClient {
       return await new Promise<Int32Array>((resolve, reject) => {
         this.#pending = { operation, resolve, reject };
         timer = setTimeout(() => {
+          this.#silent = true;
           const silent = { operation, on: this.#on, seconds: DEADLINE_SECONDS };
           this.#fail(new IvshmemError('ERR_IVSHMEM_SERVER_SILENT', silent));
         }, DEADLINE_SECONDS * 1000);

@@ -111,6 +111,8 @@ export class Region {
     this.#control = new ControlClient(this.#words, this.#base, device.on, notifyServer, (change) =>
       this.#wait(change),
     );
+    // A channel's end must be heard of even while nobody waits for messages; unref'ed, this keeps nothing alive.
+    if (device.vectors > 0) this.#waiter.start();
     device.onRemoved(() => this.#removed());
   }
 
@@ -322,16 +324,18 @@ export class Region {
     if (this.#state !== 'closed') this.#device.ring(slot, NOTIFY_VECTOR);
   }
 
+  /** Whoever waits keeps the process alive. */
   #wait(change: 1 | -1): void {
+    const before = this.#waiters > 0;
     this.#waiters += change;
-    if (this.#state === 'closed') return;
-    if (this.#waiters > 0) {
-      this.#waiter.start();
-      this.#waiter.ref();
-    } else {
-      this.#waiter.unref();
-      this.#waiter.stop();
-    }
+    const now = this.#waiters > 0;
+    if (this.#state === 'closed' || now === before) return;
+    if (now) this.#waiter.ref();
+    else this.#waiter.unref();
+    if (this.#device.vectors > 0) return;
+    // Without interrupts waiting means polling, which only happens while somebody waits.
+    if (now) this.#waiter.start();
+    else this.#waiter.stop();
   }
 
   /** A request whose answer nobody waits for: its failure means the server is gone, which ends every channel. */
