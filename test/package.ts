@@ -1,49 +1,19 @@
 /** The package as a stranger gets it: packed, installed in a clean directory without scripts, used from there. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Outcome, runToEnd } from './support/native-build.ts';
+import { checkout, packAndInstall, untilItSucceeds, writeReadmePrograms } from './support/packed.ts';
 
 const MOST_BYTES = 2_000_000;
-const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ENOTCACHED/;
-const checkout = resolve(import.meta.dirname, '..');
 
 t.setTimeout(280_000);
-const home = mkdtempSync(join(tmpdir(), 'ivshmem-package-'));
-t.teardown(() => rmSync(home, { recursive: true, force: true }));
-
-/** Runs in the consumer's directory; what tap put into the environment would not be there for a stranger. */
+const { tarball, consumer, packing, installing, offline } = await packAndInstall(t);
+const inside = join(consumer, 'node_modules/ivshmem');
 const run = (command: string, ...args: string[]): Promise<Outcome> =>
   runToEnd(command, args, 120_000, consumer);
-const consumer = join(home, 'consumer');
-mkdirSync(consumer);
-writeFileSync(join(consumer, 'package.json'), '{ "name": "consumer", "private": true, "type": "module" }');
-
-const packed = await runToEnd('npm', ['pack', '--pack-destination', home], 250_000, checkout);
-const tarball = readdirSync(home).find((name) => name.endsWith('.tgz'));
-if (packed.code !== 0 || tarball === undefined) throw new Error(`npm pack failed:\n${packed.output}`);
-const install = [
-  'install',
-  '--ignore-scripts',
-  '--prefer-offline',
-  '--no-audit',
-  '--no-fund',
-  join(home, tarball),
-];
-const installed = await run('npm', ...install);
-const offline =
-  installed.code !== 0 && NO_NETWORK.test(installed.output) && 'no npm registry for the dependencies';
-const inside = join(consumer, 'node_modules/ivshmem');
 
 /** What it said matters only when it failed. */
 function succeeded(t: Test, { code, signal, output }: Outcome): void {
@@ -51,8 +21,8 @@ function succeeded(t: Test, { code, signal, output }: Outcome): void {
 }
 
 t.test('npm pack', async (t) => {
-  const { size } = statSync(join(home, tarball));
-  const list = (await runToEnd('tar', ['tzvf', join(home, tarball)], 30_000)).output.trim().split('\n');
+  const { size } = statSync(tarball);
+  const list = (await runToEnd('tar', ['tzvf', tarball], 30_000)).output.trim().split('\n');
   const files = list.map((line) =>
     line
       .trim()
@@ -76,7 +46,7 @@ t.test('npm pack', async (t) => {
 });
 
 const other = process.arch === 'x64' ? 'arm64' : 'x64';
-const left = /linux-\w+\.node is left out: .*/.exec(packed.output)?.[0];
+const left = /linux-\w+\.node is left out: .*/.exec(packing.output)?.[0];
 t.test(`the addon for ${other}`, { skip: left ?? false }, async (t) => {
   const image = join(checkout, `prebuilds/linux-${other}.node`);
   // ELF e_machine, at offset 18: EM_X86_64 62, EM_AARCH64 183.
@@ -84,7 +54,7 @@ t.test(`the addon for ${other}`, { skip: left ?? false }, async (t) => {
 });
 
 t.test('npm install', { skip: offline }, async (t) => {
-  succeeded(t, installed);
+  succeeded(t, installing);
   const { scripts = {} } = JSON.parse(readFileSync(join(inside, 'package.json'), 'utf8'));
   t.strictSame(
     Object.keys(scripts).filter((name) => /^(pre|post)?install$|^prepare$/.test(name)),
@@ -169,4 +139,23 @@ t.test('npx ivshmem', { skip: offline }, async (t) => {
   t.match(shared, { path: 'shared memory', received: Number });
   t.ok(shared.received > 0 && shared.rttUs > 0 && shared.bytesPerSecond > 0);
   t.equal(other.received, shared.received, 'both paths carried the same messages');
+});
+
+t.test("README's programs", { skip: offline }, async (t) => {
+  writeReadmePrograms(consumer);
+  const socket = `@ivshmem-readme-${process.pid}`;
+  const start = (...words: string[]): ChildProcess => {
+    const env = { ...process.env, IVSHMEM_SOCKET: socket };
+    const child = spawn(process.execPath, words, { cwd: consumer, stdio: ['ignore', 'ignore', 'pipe'], env });
+    t.teardown(() => child.kill());
+    return child;
+  };
+  const server = start(join(inside, 'dist/cli/main.js'), 'server', '--socket', socket, '--size', '64M');
+  // Its first line of log says that it listens.
+  await once(server.stderr!, 'data');
+  start('a.mjs');
+  const asked = await untilItSucceeds(() =>
+    run('env', `IVSHMEM_SOCKET=${socket}`, process.execPath, 'b.mjs'),
+  );
+  t.equal(asked.output.trim(), 'hello, says a');
 });
