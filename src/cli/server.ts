@@ -49,18 +49,18 @@ export function register(program: Command): void {
 
 async function run(flags: Flags): Promise<void> {
   const { activatedSockets, createServer, parseConfig, readConfig } = await import('../host/index.ts');
-  const input = flags.config === undefined ? fromFlags(flags) : fromFile(flags);
-  const config = typeof input === 'string' ? readConfig(input) : parseConfig(input, 'given by the flags');
+  const [given, on] =
+    flags.config === undefined
+      ? [fromFlags(flags), 'given by the flags']
+      : [readConfig(fromFile(flags)), `of ${flags.config} and the flags`];
+  const config = parseConfig(flags.log === undefined ? given : { ...given, log: flags.log }, on);
   if (flags.check) {
     printLine(`${config.regions.length} region(s): ${config.regions.map(({ name }) => name).join(', ')}`);
     return;
   }
   const { pino } = await import('pino');
-  const level = flags.log ?? config.log;
-  if (!(level in pino.levels.values) && level !== 'silent')
-    throw usage('--log', `there is no level "${level}"`);
   // Synchronous: a line written before a crash is there to read.
-  const log = pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+  const log = pino({ level: config.log, base: null }, pino.destination({ dest: 2, sync: true }));
   const sockets = activatedSockets(process.env, process.pid);
   const server = await createServer(config as ServerConfigInput, { log, sockets });
   const stop = (signal: string): void => {
@@ -79,7 +79,7 @@ function fromFile(flags: Flags): string {
 }
 
 /** Values stay as text where the schema takes text; the schema checks them all. */
-function fromFlags(flags: Flags): unknown {
+function fromFlags(flags: Flags): object {
   const region: Record<string, unknown> = { name: 'default' };
   for (const key of REGION_KEYS) {
     const value = flags[key];

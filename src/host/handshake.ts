@@ -20,7 +20,7 @@ export interface Messages {
 /**
  * What a client is sent when it takes `slot`: version, ID, memory; then the eventfds of every other slot, occupied or
  * not; then its own. Nothing ever follows, for QEMU's heap does not survive a peer ID that is announced, withdrawn and
- * announced again (docs/decisions/fixed-slots.md).
+ * announced again (docs/decisions/slots-not-churn.md).
  */
 export function handshake(
   slot: number,
