@@ -185,6 +185,26 @@ t.test('a server that does not answer is an error; a late answer belongs to nobo
   t.equal(c.state.waiting, 0);
 });
 
+t.test('leaving does not ask a server that left the last request unanswered', async (t) => {
+  const ring = stoppedClock(t);
+  const c = client();
+  const silent = c.control.listen('one');
+  await started();
+  ring();
+  await t.rejects(silent, { code: 'ERR_IVSHMEM_SERVER_SILENT' });
+  await c.control.goodbye();
+  t.equal(c.state.notified, 1, 'nothing was sent');
+  const listen = c.control.listen('two');
+  await started();
+  c.answer(0, 1);
+  await listen;
+  const goodbye = c.control.goodbye();
+  await started();
+  t.equal(c.op(), OP_GOODBYE, 'once it answers again, it is asked again');
+  c.answer(0);
+  await goodbye;
+});
+
 t.test('abandon fails the request under way, those in the queue and those to come', async (t) => {
   const c = client();
   const gone = new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on: 'x' });
