@@ -1,7 +1,7 @@
 /** The package as a stranger gets it: packed, installed in a clean directory without scripts, used from there. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Outcome, runToEnd } from './support/native-build.ts';
@@ -158,4 +158,23 @@ t.test("README's programs", { skip: offline }, async (t) => {
     run('env', `IVSHMEM_SOCKET=${socket}`, process.execPath, 'b.mjs'),
   );
   t.equal(asked.output.trim(), 'hello, says a');
+});
+
+t.test('the driver needs none of the dependencies', { skip: offline }, async (t) => {
+  const { dependencies } = JSON.parse(readFileSync(join(inside, 'package.json'), 'utf8'));
+  for (const name of Object.keys(dependencies))
+    rmSync(join(consumer, 'node_modules', name), { recursive: true });
+  writeFileSync(
+    join(consumer, 'bare.mjs'),
+    'console.log(typeof (await import(process.argv[2]))[process.argv[3]]);',
+  );
+  for (const [name, what] of [
+    ['ivshmem', 'open'],
+    ['ivshmem/vfio', 'openPciDevice'],
+    ['ivshmem/virtqueue', 'DriverQueue'],
+  ] as const) {
+    t.equal((await run(process.execPath, 'bare.mjs', name, what)).output.trim(), 'function', name);
+  }
+  const server = await run(process.execPath, 'bare.mjs', 'ivshmem/server', 'createServer');
+  t.match(server.output, /ERR_MODULE_NOT_FOUND/, 'the server does');
 });
