@@ -56,7 +56,7 @@ t.test('channel table entries', async (t) => {
 
 t.test('operations and statuses', async (t) => {
   for (const [, number, name] of document.matchAll(/^\| (\d) ([A-Z]+) \|/gm)) {
-    t.equal((layout as Record<string, unknown>)[`OP_${name}`], Number(number), name);
+    t.equal((layout as Record<string, unknown>)[`OP_${name}`], Number(number), `OP_${name}`);
   }
   const statuses: [string, number][] = [
     ['ok', layout.STATUS_OK],
