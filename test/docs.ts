@@ -4,6 +4,8 @@ import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import t from 'tap';
 import { globSync } from 'tinyglobby';
+import { catalogue } from '../src/errors/index.ts';
+import { REFUSED_ADMISSION, REFUSED_FD_LIMIT, REFUSED_FULL } from '../src/host/handshake.ts';
 import { runToEnd } from './support/native-build.ts';
 
 const documents = globSync('**/*.md', {
@@ -133,6 +135,29 @@ t.test('every ivshmem command and option is one', async (t) => {
     for (const [, span] of read(file).matchAll(/\\?`(ivshmem [^`\\]+|sudo ivshmem [^`\\]+)\\?`/g))
       check(file, span!);
   t.ok(named > 20, `${named} of them`);
+});
+
+t.test('what QEMU says of a refusal can be looked up', async (t) => {
+  for (const version of [REFUSED_ADMISSION, REFUSED_FULL, REFUSED_FD_LIMIT]) {
+    t.match(read('docs/server.md'), `server sent version ${version},`);
+    t.match(read('docs/troubleshooting.md'), String(version));
+  }
+});
+
+t.test('every error code that a document names is in the catalogue', async (t) => {
+  for (const document of documents)
+    for (const [code] of read(document).matchAll(/ERR_IVSHMEM_[A-Z_]*[A-Z]/g))
+      if (!(code in catalogue)) t.fail(`${document}: ${code}`);
+  t.ok('ERR_IVSHMEM_CLOSED' in catalogue);
+});
+
+t.test('every decision is in the index', async (t) => {
+  const index = read('docs/decisions/README.md');
+  const pages = globSync('docs/decisions/*.md').map((path) => path.split('/').at(-1)!);
+  for (const page of pages)
+    if (page !== 'README.md' && !index.includes(`(${page})`))
+      t.fail(`${page} is not in docs/decisions/README.md`);
+  t.ok(pages.length > 5);
 });
 
 t.test('every file that a document names is there', async (t) => {
