@@ -26,8 +26,14 @@ function countNativeCalls(): number {
   for (const [name, value] of Object.entries(surface)) {
     if (typeof value !== 'function') continue;
     surface[name] = new Proxy(value, {
-      apply: (target, self, args) => (nativeCalls++, Reflect.apply(target, self, args)),
-      construct: (target, args) => (nativeCalls++, Reflect.construct(target, args)),
+      apply(target, self, args) {
+        nativeCalls++;
+        return Reflect.apply(target, self, args);
+      },
+      construct(target, args) {
+        nativeCalls++;
+        return Reflect.construct(target, args);
+      },
     });
     wrapped++;
   }
@@ -68,7 +74,7 @@ const wrapped = countNativeCalls();
 const collections: { kind: number; startTime: number }[] = [];
 const observer = new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
-    const { kind } = entry.detail as { kind: number };
+    const { kind } = (entry as unknown as { detail: { kind: number } }).detail;
     collections.push({ kind, startTime: entry.startTime });
   }
 });
