@@ -35,7 +35,14 @@ t.test('npm pack', async (t) => {
   t.comment(`${size} bytes packed, ${unpacked} unpacked, ${files.length} files`);
   t.ok(size > 0 && size <= MOST_BYTES, `at most ${MOST_BYTES} bytes packed`);
   t.ok(unpacked <= MOST_BYTES, `at most ${MOST_BYTES} bytes unpacked`);
-  for (const wanted of ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js']) {
+  for (const wanted of [
+    'README.md',
+    'LICENSE',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/cli/main.js',
+    'systemd/ivshmem-server.service',
+  ]) {
     t.ok(files.includes(wanted), wanted);
   }
   t.ok(files.includes(`prebuilds/linux-${process.arch}.node`), 'the addon for this machine');
