@@ -91,6 +91,18 @@ t.test(
   },
 );
 
+t.test('back-pressure: a writer that waits asks for what the receiver holds back', async (t) => {
+  const { a, b, hostB, settle } = channelPair({ queueSize: 16 });
+  hostB.waiting(1); // somebody in that region waits, though not on this channel
+  a.send(new Uint8Array(500));
+  b.release(b.receive()!); // too little to be given back at once
+  a.send(new Uint8Array(3500));
+  hostB.marked = false;
+  const write = a.write(new Uint8Array(400));
+  await settle();
+  t.equal(await write, true);
+});
+
 t.test('back-pressure: several writers at once, none is forgotten', async (t) => {
   const { a, b, hostA, settle } = channelPair({ queueSize: 2 });
   let sent = 0;

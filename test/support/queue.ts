@@ -1,4 +1,11 @@
-import { DescriptorChain, DeviceQueue, DriverQueue, type QueuePlace } from '../../src/virtqueue/index.ts';
+import {
+  DescriptorChain,
+  DeviceQueue,
+  DriverQueue,
+  type QueuePlace,
+  TAKEN,
+  TAKEN_NONE,
+} from '../../src/virtqueue/index.ts';
 
 /** Both roles of one queue over one ArrayBuffer, with the raw words beside them. */
 export interface QueuePair {
@@ -49,6 +56,20 @@ export function descriptorBytes(queue: QueuePair, index: number): string {
   const at = queue.place.ring + index * 16;
   const hex = Buffer.from(queue.memory, at, 16).toString('hex');
   return [hex.slice(0, 16), hex.slice(16, 24), hex.slice(24, 28), hex.slice(28)].join(' ');
+}
+
+/** `take` by way of its hot path, as a receiver goes: what one readable descriptor gives is put into `chain` too. */
+export function takeHot(device: DeviceQueue, chain: DescriptorChain): boolean {
+  const taken = device.takeReadable();
+  if (taken === TAKEN_NONE) return false;
+  if (taken !== TAKEN) return device.take(chain);
+  chain.id = device.takenId & 0x7fff;
+  chain.tag = device.takenId >>> 15;
+  chain.count = chain.descriptors = 1;
+  chain.addr = chain.addrs[0] = device.takenAddr;
+  chain.len = chain.lens[0] = device.takenLen;
+  chain.writable[0] = 0;
+  return true;
 }
 
 /** Writes one raw descriptor, as a side that follows no rules would. */

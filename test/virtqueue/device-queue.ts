@@ -1,6 +1,6 @@
 import t from 'tap';
-import { DescriptorChain } from '../../src/virtqueue/index.ts';
-import { descriptorBytes, pokeDescriptor, type QueuePair, queuePair } from '../support/queue.ts';
+import { DescriptorChain, TAKEN, TAKEN_NONE, TAKEN_OTHER } from '../../src/virtqueue/index.ts';
+import { descriptorBytes, pokeDescriptor, type QueuePair, queuePair, takeHot } from '../support/queue.ts';
 
 const NEXT = 1;
 const WRITE = 2;
@@ -289,28 +289,52 @@ const violations: Readonly<Record<string, Violation>> = {
   },
 };
 
-for (const [what, { why, poke }] of Object.entries(violations)) {
-  t.test(`${what} breaks the queue for good`, async (t) => {
+/** Both ways to take a buffer. */
+const ways: Readonly<Record<string, (queue: QueuePair) => boolean>> = {
+  take: (queue) => queue.device.take(queue.chain),
+  takeReadable: (queue) => takeHot(queue.device, queue.chain),
+};
+
+for (const [what, { why, poke }, way, take] of Object.entries(violations).flatMap(([what, violation]) =>
+  Object.entries(ways).map(([way, take]) => [what, violation, way, take] as const),
+)) {
+  t.test(`${what} breaks the queue for good: ${way}`, async (t) => {
     const queue = queuePair(4);
     poke(queue);
     const broken = { code: 'ERR_IVSHMEM_QUEUE_BROKEN', message: /device side/ };
-    t.throws(() => queue.device.take(queue.chain), broken);
+    t.throws(() => take(queue), broken);
     t.match(queue.device.broken, why);
     t.notOk(queue.device.hasAvailable(), 'whoever waits for work is not sent back to it');
     pokeDescriptor(queue, 0, { addr: queue.dataStart, len: 1, id: 0, flags: AVAIL });
-    t.throws(() => queue.device.take(queue.chain), broken, 'mending the memory does not mend the queue');
+    t.throws(() => take(queue), broken, 'mending the memory does not mend the queue');
   });
 }
 
-t.test('descriptors made available again before they came back break the queue', async (t) => {
-  const queue = queuePair(2);
-  for (let i = 0; i < 2; i++) {
-    pokeDescriptor(queue, i, { addr: queue.dataStart, len: 1, id: i, flags: AVAIL });
-    t.ok(queue.device.take(queue.chain));
+for (const [way, take] of Object.entries(ways)) {
+  t.test(`descriptors made available again before they came back break the queue: ${way}`, async (t) => {
+    const queue = queuePair(2);
+    for (let i = 0; i < 2; i++) {
+      pokeDescriptor(queue, i, { addr: queue.dataStart, len: 1, id: i, flags: AVAIL });
+      t.ok(take(queue));
+    }
+    pokeDescriptor(queue, 0, { addr: queue.dataStart, len: 1, id: 0, flags: USED });
+    t.throws(() => take(queue), { code: 'ERR_IVSHMEM_QUEUE_BROKEN' });
+    t.match(queue.device.broken, /more descriptors/);
+  });
+}
+
+t.test('takeReadable takes what is one readable descriptor and leaves the rest to take', async (t) => {
+  const queue = queuePair(4);
+  t.equal(queue.device.takeReadable(), TAKEN_NONE);
+  pokeDescriptor(queue, 0, { addr: queue.dataEnd - 5, len: 5, id: 0x8003, flags: AVAIL });
+  t.equal(queue.device.takeReadable(), TAKEN);
+  const { takenAddr, takenLen, takenId } = queue.device;
+  t.same([takenAddr, takenLen, takenId], [queue.dataEnd - 5, 5, 0x8003]);
+  for (const flags of [NEXT, WRITE, INDIRECT]) {
+    pokeDescriptor(queue, 1, { addr: queue.dataStart, len: 16, id: 0, flags: AVAIL | flags });
+    t.equal(queue.device.takeReadable(), TAKEN_OTHER);
+    t.equal(queue.device.takeReadable(), TAKEN_OTHER, 'and does not take it');
   }
-  pokeDescriptor(queue, 0, { addr: queue.dataStart, len: 1, id: 0, flags: USED });
-  t.throws(() => queue.device.take(queue.chain), { code: 'ERR_IVSHMEM_QUEUE_BROKEN' });
-  t.match(queue.device.broken, /more descriptors/);
 });
 
 t.test('a chain of more elements than the caller has room for breaks the queue', async (t) => {
