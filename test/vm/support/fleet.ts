@@ -7,23 +7,28 @@ import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { buildPayload } from '../../../guest-image/payload.ts';
 import { guestProgram, productFiles } from '../../../qemu/product.ts';
+import { isAlive } from '../../../qemu/run-directory.ts';
 import { type LaunchOptions, launchVm, type Vm } from '../../../qemu/vm.ts';
 import { createServer, type IvshmemServer } from '../../../src/host/index.ts';
 
 const memberEntry = fileURLToPath(new URL('../guest/member.ts', import.meta.url));
 
+/** VMs that boot at the same time: more are slower, and their time limits closer. */
+const BOOTS_AT_ONCE = 2;
+
 /** A server with one region, and VMs that have its device; all of it goes with the test. */
 export class Fleet {
   readonly socket: string;
-  readonly #directory: string;
+  readonly directory: string;
+  readonly #vms: Vm[] = [];
   readonly #t: Test;
   readonly #payload: Promise<string>;
   server!: IvshmemServer;
 
   private constructor(t: Test, programs: Readonly<Record<string, string>>) {
     this.#t = t;
-    this.#directory = mkdtempSync(join(tmpdir(), 'ivshmem-fleet-'));
-    this.socket = join(this.#directory, 'region.sock');
+    this.directory = mkdtempSync(join(tmpdir(), 'ivshmem-fleet-'));
+    this.socket = join(this.directory, 'region.sock');
     this.#payload = productFiles({ member: memberEntry, ...programs }).then(buildPayload);
   }
 
@@ -32,11 +37,17 @@ export class Fleet {
     sizeBytes = 64 << 20,
     programs: Readonly<Record<string, string>> = {},
   ): Promise<Fleet> {
-    const fleet = new Fleet(t, programs);
+    const fleet = Fleet.withoutServer(t, programs);
     await fleet.startServer(sizeBytes);
-    t.teardown(async () => {
-      await fleet.server.close();
-      rmSync(fleet.#directory, { recursive: true, force: true });
+    t.teardown(() => fleet.server.close());
+    return fleet;
+  }
+
+  /** For a test that has a server of its own at `socket`. */
+  static withoutServer(t: Test, programs: Readonly<Record<string, string>> = {}): Fleet {
+    const fleet = new Fleet(t, programs);
+    t.teardown(() => {
+      rmSync(fleet.directory, { recursive: true, force: true });
     });
     return fleet;
   }
@@ -53,9 +64,25 @@ export class Fleet {
       ivshmem: [{ kind: 'doorbell', server: this.socket }],
       ...options,
     });
+    this.#vms.push(vm);
     this.#t.teardown(() => vm.kill());
-    await vm.ready();
+    // On a busy machine an emulated boot takes minutes.
+    await vm.ready(300_000);
     return vm;
+  }
+
+  /** Runs boots, a few at a time. */
+  static async together<T>(...boots: (() => Promise<T>)[]): Promise<T[]> {
+    const booted: T[] = [];
+    for (let i = 0; i < boots.length; i += BOOTS_AT_ONCE)
+      booted.push(...(await Promise.all(boots.slice(i, i + BOOTS_AT_ONCE).map((boot) => boot()))));
+    return booted;
+  }
+
+  /** Powers off the VMs that are left and returns the process IDs of QEMUs that are still there: none. */
+  async finish(): Promise<number[]> {
+    await Promise.all(this.#vms.filter((vm) => vm.running).map((vm) => vm.powerOff()));
+    return this.#vms.map((vm) => vm.pid).filter(isAlive);
   }
 
   /** Boots a VM and binds its device for the unprivileged user `app`. */
@@ -70,8 +97,8 @@ export class Fleet {
   }
 
   /** A host process that is a member; its JSON lines arrive in `lines`. */
-  hostMember(...words: readonly string[]): HostMember {
-    const member = new HostMember(this.socket, words);
+  hostMember(words: readonly string[], socket = this.socket): HostMember {
+    const member = new HostMember(socket, words);
     this.#t.teardown(() => member.kill());
     return member;
   }
@@ -95,8 +122,10 @@ export class HostMember {
   constructor(socket: string, words: readonly string[]) {
     this.child = spawn(process.execPath, ['--import', 'tsx', memberEntry, ...words], {
       env: { ...process.env, IVSHMEM_SOCKET: socket, NODE_OPTIONS: '' },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'inherit'],
     });
+    // It may end before it has read all it was told.
+    this.child.stdin!.on('error', () => {});
     createInterface({ input: this.child.stdout! }).on('line', (line) => {
       this.lines.push(JSON.parse(line) as Record<string, unknown>);
       for (const watcher of this.#watchers) watcher();

@@ -1,0 +1,52 @@
+import { createInterface } from 'node:readline';
+import { isIvshmemError, type Region } from '../../../src/index.ts';
+import { ask, hold, pour, say, serve } from './services.ts';
+
+/** Exit statuses of a program that an error of the catalogue ended, and of one that anything else did. */
+const CATALOGUED = 3;
+const UNEXPECTED = 70;
+
+/** Whatever ends the program is told first, so that a test can tell a catalogued error from a defect. */
+export function reportEnd(): void {
+  const end = (error: unknown): void => {
+    if (isIvshmemError(error)) say({ fault: error.code, message: error.message });
+    else say({ defect: error instanceof Error ? error.stack : String(error) });
+    process.exit(isIvshmemError(error) ? CATALOGUED : UNEXPECTED);
+  };
+  process.on('uncaughtException', end);
+}
+
+/**
+ * Serves, and takes orders on stdin, any number at once: `N ask PEER COUNT`, `N pour PEER MIB BLOCK`, `N hold PEER`,
+ * `N ping`, `N close`. Each is answered by one line {"order":N,...}; `hold` by one after the first round trip; then
+ * {"holding":PEER,...} comes every 50, and {"held":PEER,...} when the channel has ended.
+ */
+export function talk(region: Region): void {
+  region.onRemoved(() => {
+    say({ removed: true });
+    process.stdin.destroy();
+  });
+  void serve(region);
+  createInterface({ input: process.stdin }).on('line', (line) => {
+    const [order, ...words] = line.split(' ');
+    void obey(region, Number(order), words);
+  });
+}
+
+async function obey(region: Region, order: number, [verb, peer = '', ...rest]: string[]): Promise<void> {
+  const [first = 0, second = 0] = rest.map(Number);
+  const done = (result: object): void => say({ order, ...result });
+  try {
+    if (verb === 'ask') done(await ask(region, peer, first));
+    else if (verb === 'pour') done(await pour(region, peer, first, second));
+    else if (verb === 'hold') say({ held: peer, ...(await hold(region, peer, () => done({}))) });
+    else if (verb === 'ping') done({});
+    else if (verb === 'close') {
+      await region.close();
+      process.stdin.destroy();
+      done({});
+    } else throw new Error(`no order ${verb}`);
+  } catch (error) {
+    done({ failed: (error as Error).message, code: isIvshmemError(error) ? error.code : null });
+  }
+}
