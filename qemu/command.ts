@@ -117,5 +117,7 @@ function ivshmemArguments(device: IvshmemDevice, index: number): string[] {
 }
 
 function rootPort(index: number): string[] {
-  return ['-device', `pcie-root-port,id=port${index},chassis=${index + 1},slot=${index + 1}`];
+  // Unasked, the firmware sets 2 MiB aside behind an empty port: too little for the memory of most regions.
+  const room = 'pref64-reserve=1G';
+  return ['-device', `pcie-root-port,id=port${index},chassis=${index + 1},slot=${index + 1},${room}`];
 }

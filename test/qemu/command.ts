@@ -46,8 +46,8 @@ t.test('choices', async (t) => {
   t.notOk(words.includes('-no-reboot'));
   t.strictSame(values(words, '-incoming'), ['defer']);
   t.strictSame(values(compose({ ports: 2 }), '-device'), [
-    'pcie-root-port,id=port0,chassis=1,slot=1',
-    'pcie-root-port,id=port1,chassis=2,slot=2',
+    'pcie-root-port,id=port0,chassis=1,slot=1,pref64-reserve=1G',
+    'pcie-root-port,id=port1,chassis=2,slot=2,pref64-reserve=1G',
   ]);
 });
 
