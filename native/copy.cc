@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -69,8 +70,42 @@ Napi::Value CopyNonTemporal(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+constexpr size_t kLine = 64;
+
+void PrefetchLine(const char* line, bool for_write) {
+#if defined(__x86_64__)
+  // As assembly: without -mprfchw the builtin asks for a shared copy, which is the expensive kind to write to.
+  if (for_write) {
+    asm volatile("prefetchw (%0)" ::"r"(line));
+    return;
+  }
+#endif
+  if (for_write) {
+    __builtin_prefetch(line, 1);
+  } else {
+    __builtin_prefetch(line, 0);
+  }
+}
+
+Napi::Value Prefetch(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  Napi::ArrayBuffer buffer = arguments.Buffer(0, "buffer");
+  const uint64_t offset = arguments.Size(1, "offset");
+  const uint64_t length = arguments.Size(2, "length");
+  // A hint: what lies outside is left alone.
+  if (offset >= buffer.ByteLength()) return info.Env().Undefined();
+  const uint64_t end = std::min<uint64_t>(offset + length, buffer.ByteLength());
+  const bool for_write = arguments.Bool(3, "forWrite");
+  const char* data = static_cast<const char*>(buffer.Data());
+  for (uint64_t at = offset; at < end; at += kLine) PrefetchLine(data + at, for_write);
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
-void DefineCopy(Napi::Env, Napi::Object exports) { Export<CopyNonTemporal>(exports, "copyNonTemporal"); }
+void DefineCopy(Napi::Env, Napi::Object exports) {
+  Export<CopyNonTemporal>(exports, "copyNonTemporal");
+  Export<Prefetch>(exports, "prefetch");
+}
 
 }  // namespace ivshmem

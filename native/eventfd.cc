@@ -64,8 +64,13 @@ Napi::Value YieldProcessor(const Napi::CallbackInfo& info) {
 
 Napi::Value EventfdSignal(const Napi::CallbackInfo& info) {
   const uint64_t one = 1;
+  const int fd = Arguments(info).Fd(0);
+  // O_NONBLOCK belongs to everybody who has the eventfd, and so does the counter: a peer that clears the one and fills
+  // the other would block us in write. What is not writable is full, hence signalled already.
+  pollfd writable{fd, POLLOUT, 0};
+  if (poll(&writable, 1, 0) == 0) return info.Env().Undefined();
   // EAGAIN: the counter is at its end, so the other side has a signal pending anyway.
-  if (write(Arguments(info).Fd(0), &one, sizeof one) < 0 && errno != EAGAIN) ThrowErrno(info.Env(), "write");
+  if (write(fd, &one, sizeof one) < 0 && errno != EAGAIN) ThrowErrno(info.Env(), "write");
   return info.Env().Undefined();
 }
 

@@ -69,8 +69,11 @@ export function feed(channel: Channel, large: boolean): never {
 function feedSmall(channel: Channel): never {
   const { words } = channel.outgoing;
   for (let sequence = 0; ; ) {
-    for (let i = 0; i < burst; i++, sequence = (sequence + 1) | 0) {
-      fillSmall(words, reserve(channel, smallBytes).offset >> 2, sequence);
+    const room = channel.reserveBurst(burst, smallBytes);
+    if (room === null) continue;
+    for (let i = 0, at = room.offset >> 2; i < room.count; i++, at += room.stride >> 2) {
+      fillSmall(words, at, sequence);
+      sequence = (sequence + 1) | 0;
     }
     channel.commit();
   }
@@ -99,14 +102,20 @@ export function takeSmall(channel: Channel): (n: number) => void {
   const { words } = channel.incoming;
   let expected = 0;
   return (n) => {
+    let silent = 0;
     for (let left = n; left > 0; ) {
-      let message: Message | null = spin(channel);
-      for (let i = 0; i < burst && message !== null; i++) {
-        if (!smallIsRight(words, message.offset >> 2, expected)) fail(`message ${expected}: wrong content`);
-        expected = (expected + 1) | 0;
-        left--;
-        message = i < burst - 1 ? channel.receive() : null;
+      const messages = channel.receiveBurst();
+      if (messages === null) {
+        if (++silent > 1e9) fail(`the partner fell silent (channel end: ${channel.end ?? 'none'})`);
+        continue;
       }
+      silent = 0;
+      const { offsets, count } = messages;
+      for (let i = 0; i < count; i++) {
+        if (!smallIsRight(words, offsets[i]! >> 2, expected)) fail(`message ${expected}: wrong content`);
+        expected = (expected + 1) | 0;
+      }
+      left -= count;
       channel.release();
     }
   };

@@ -1,6 +1,7 @@
 import { channelLayout } from '../memory/layout.ts';
 import { DeviceQueue, DriverQueue } from '../virtqueue/index.ts';
-import { Channel, type ChannelHost } from './channel.ts';
+import { Channel } from './channel.ts';
+import type { ChannelHost } from './channel-host.ts';
 import type { DataArea } from './message.ts';
 import { Receiver } from './receiver.ts';
 import type { ChannelRecord } from './record.ts';

@@ -1,27 +1,15 @@
 import { IvshmemError } from '../errors/index.ts';
-import type { DataArea, Message, Reservation } from './message.ts';
+import type { ChannelHost } from './channel-host.ts';
+import type { DataArea, Message, ReceivedBurst, Reservation, ReservedBurst } from './message.ts';
 import type { Receiver } from './receiver.ts';
 import type { Sender } from './sender.ts';
+import { Writer } from './writer.ts';
 
 /** Messages one channel may handle in a row before the others get their turn. */
 const BURST = 64;
 
 /** Why a channel ended: `closed` by the peer, `died` with the peer, `closed-here`, or `broken` by a fault of the peer. */
 export type ChannelEnd = 'closed' | 'died' | 'closed-here' | 'broken';
-
-/** What a channel needs of the region it belongs to. */
-export interface ChannelHost {
-  /** Marks this channel in the peer's pending words and rings if the peer sleeps. */
-  notifyPeer(): void;
-  /** Marks this channel in our own words: the loop comes back to it after the others. */
-  postSelf(): void;
-  /** Serves what is pending right now (used while busy-polling, when the loop does not run). */
-  poll(): void;
-  /** Somebody starts or stops waiting on this channel: the region's waiter runs while the sum is positive. */
-  waiting(change: 1 | -1): void;
-  /** Tells the server that this side is done. */
-  release(): void;
-}
 
 export interface ChannelIdentity {
   /** Number in the channel table. */
@@ -47,9 +35,7 @@ export class Channel {
   #writers: (() => void)[] = [];
   #end: ChannelEnd | null = null;
   #error: IvshmemError | null = null;
-  /** A large message is half sent: nothing else may come between its parts. */
-  #partial = false;
-  #writing: Promise<unknown> = Promise.resolve();
+  readonly #writer: Writer;
   /** Looks for a message by next() since the event loop last ran. */
   #looks = 0;
   #endListeners: ((end: ChannelEnd) => void)[] = [];
@@ -61,6 +47,12 @@ export class Channel {
     this.#sender = sender;
     this.#receiver = receiver;
     this.#host = host;
+    this.#writer = new Writer({
+      capacity: sender.capacity,
+      send: (bytes) => this.send(bytes),
+      sendPart: (piece, more) => this.#sendPart(piece, more),
+      untilReleased: () => this.#untilReleased(),
+    });
   }
 
   /** The sending data area; `reservation.offset` is an offset into it. */
@@ -90,9 +82,22 @@ export class Channel {
 
   /** Lends room for a message of `length` bytes; null when the ring is full or the peer is gone. Visible to the peer after `commit`. */
   reserve(length: number): Reservation | null {
-    if (this.#end !== null || this.#partial) return null;
+    if (this.#end !== null || this.#writer.partial) return null;
     try {
       return this.#sender.reserve(length);
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  /**
+   * Lends room for up to `count` messages of `length` bytes at once, the fastest way to send many small ones; null when the
+   * ring is full or the peer is gone. May lend fewer than asked: look at `count`. Visible to the peer after `commit`.
+   */
+  reserveBurst(count: number, length: number): ReservedBurst | null {
+    if (this.#end !== null || this.#writer.partial) return null;
+    try {
+      return this.#sender.reserveBurst(count, length);
     } catch (error) {
       throw this.#fault(error);
     }
@@ -107,7 +112,7 @@ export class Channel {
 
   /** Copies a message into the ring and sends it. False when there is no room or the peer is gone: see `writable`. */
   send(bytes: Uint8Array): boolean {
-    if (this.#end !== null || this.#partial) return false;
+    if (this.#end !== null || this.#writer.partial) return false;
     try {
       if (!this.#sender.copyIn(bytes)) return false;
     } catch (error) {
@@ -123,11 +128,7 @@ export class Channel {
    * `send` and `reserve` find the ring full.
    */
   write(bytes: Uint8Array): Promise<boolean> {
-    const turn = this.#writing.then(() =>
-      bytes.length <= this.capacity / 2 ? this.#writeWhole(bytes) : this.#writeParts(bytes),
-    );
-    this.#writing = turn.catch(() => false);
-    return turn;
+    return this.#writer.write(bytes);
   }
 
   /** Resolves true when `reserve(length)` is worth another try, false when the peer is gone. */
@@ -140,7 +141,7 @@ export class Channel {
       });
     }
     // Nothing may be outstanding, and then nothing would come back to wake us.
-    if (this.#end === null && !this.#partial && this.#sender.hasRoom(length)) return true;
+    if (this.#end === null && !this.#writer.partial && this.#sender.hasRoom(length)) return true;
     return this.#untilReleased();
   }
 
@@ -149,6 +150,19 @@ export class Channel {
     if (this.#isDeaf()) return null;
     try {
       return this.#receiver.receive();
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  /**
+   * Up to 64 messages at once, lent until `release()`, the fastest way to receive many small ones. Null when there is none right
+   * now, or when the next message is a large one in parts: `receive` takes that.
+   */
+  receiveBurst(): ReceivedBurst | null {
+    if (this.#isDeaf()) return null;
+    try {
+      return this.#receiver.receiveBurst();
     } catch (error) {
       throw this.#fault(error);
     }
@@ -296,37 +310,17 @@ export class Channel {
     }
   }
 
-  async #writeWhole(bytes: Uint8Array): Promise<boolean> {
-    while (!this.send(bytes)) if (!(await this.#untilReleased())) return false;
-    return true;
-  }
-
-  async #writeParts(bytes: Uint8Array): Promise<boolean> {
-    const part = Math.max(1, Math.floor(this.capacity / 4));
-    this.#partial = true;
+  #sendPart(piece: Uint8Array, more: boolean): boolean {
+    if (this.#end !== null) return false;
     try {
-      for (let at = 0; at < bytes.length; at += part) {
-        const piece = bytes.subarray(at, at + part);
-        const more = at + part < bytes.length ? 1 : 0;
-        while (this.#end !== null || !this.#placePart(piece, more))
-          if (!(await this.#untilReleased())) return false;
-        this.commit();
-      }
-      return true;
-    } finally {
-      this.#partial = false;
-    }
-  }
-
-  #placePart(piece: Uint8Array, more: number): boolean {
-    try {
-      const room = this.#sender.reservePart(piece.length, more);
+      const room = this.#sender.reservePart(piece.length, more ? 1 : 0);
       if (room === null) return false;
       this.outgoing.bytes.set(piece, room.offset);
-      return true;
     } catch (error) {
       throw this.#fault(error);
     }
+    this.#sender.publish();
+    return true;
   }
 
   /** Resolves true when the receiver may have returned something, false when it is gone. */

@@ -16,13 +16,16 @@ function lines(length: number): number {
  */
 export class DataRing {
   readonly bytes: number;
-  readonly #window: number;
+  /** Where the last burst begins. */
+  burstOffset = 0;
+  /** Small pieces turn back to the start here. */
+  readonly window: number;
   #head = 0;
   #tail = 0;
 
   constructor(bytes: number, window: number) {
     this.bytes = bytes & -LINE_BYTES;
-    this.#window = Math.min(this.bytes, window);
+    this.window = Math.min(this.bytes, window);
   }
 
   /** Where the piece given out last ends: pass it to `free` when that piece comes back. */
@@ -54,7 +57,7 @@ export class DataRing {
       return head;
     }
     const room = head + need <= this.bytes;
-    if (room && !(head >= this.#window && need <= SMALL_BYTES && need < tail)) {
+    if (room && !(head >= this.window && need <= SMALL_BYTES && need < tail)) {
       this.#head = head + need;
       return head;
     }
@@ -62,6 +65,41 @@ export class DataRing {
     if (need >= tail) return -1;
     this.#head = need;
     return 0;
+  }
+
+  /**
+   * Places up to `count` pieces of `length` bytes in a row, `strideOf(length)` apart, the first at `burstOffset`; returns how
+   * many found room. A burst ends at the edge of the window or the area; the next one turns back to the start.
+   */
+  placeBurst(length: number, count: number): number {
+    const stride = lines(length);
+    if (this.#head === this.#tail) this.#head = this.#tail = 0;
+    const small = stride <= SMALL_BYTES;
+    const { bytes } = this;
+    let head = this.#head;
+    let edge = this.#tail - 1;
+    if (head >= this.#tail) {
+      edge = small && head < this.window ? this.window : bytes;
+      if (head + stride > edge || (small && head >= this.window && stride < this.#tail)) {
+        if (stride >= this.#tail) {
+          // The start is not free yet: go on behind the window.
+          edge = bytes;
+        } else {
+          head = 0;
+          edge = this.#tail - 1;
+        }
+      }
+    }
+    const placed = Math.min(count, Math.floor((edge - head) / stride));
+    if (placed <= 0) return 0;
+    this.burstOffset = head;
+    this.#head = head + placed * stride;
+    return placed;
+  }
+
+  /** Bytes from one piece of a burst to the next. */
+  strideOf(length: number): number {
+    return lines(length);
   }
 
   /** Frees everything up to the `end` recorded with a piece. */

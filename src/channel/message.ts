@@ -1,7 +1,7 @@
 /** One direction's data area as typed arrays; a message's `offset` is a byte offset into them. */
 export interface DataArea {
-  readonly bytes: Uint8Array;
-  readonly words: Int32Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly words: Int32Array<ArrayBuffer>;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -31,6 +31,26 @@ export class Reservation {
   }
 }
 
+/** Room for several messages of one length, lent until `commit`: message i begins at `offset + i * stride` of `channel.outgoing`. */
+export class ReservedBurst {
+  count = 0;
+  offset = 0;
+  stride = 0;
+  length = 0;
+}
+
+/** Several received messages, lent until `release()`: message i is `lengths[i]` bytes at `offsets[i]` of `channel.incoming`. */
+export class ReceivedBurst {
+  count = 0;
+  readonly offsets: Int32Array;
+  readonly lengths: Int32Array;
+
+  constructor(capacity: number) {
+    this.offsets = new Int32Array(capacity);
+    this.lengths = new Int32Array(capacity);
+  }
+}
+
 /**
  * One received message, lent to the receiver until `release`. The bytes lie in memory that the sender can still write:
  * copy what you check. Objects are reused after release.
@@ -51,7 +71,7 @@ export class Message {
   }
 
   /** A message made of private memory, outside the ring. */
-  static of(bytes: Uint8Array): Message {
+  static of(bytes: Uint8Array<ArrayBuffer>): Message {
     const message = new Message({ bytes, words: new Int32Array(0) });
     message.length = bytes.length;
     message.offset = -1;

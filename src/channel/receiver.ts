@@ -1,11 +1,23 @@
 import { IvshmemError } from '../errors/index.ts';
-import { DescriptorChain, type DeviceQueue, TAKEN, TAKEN_NONE } from '../virtqueue/index.ts';
-import { type DataArea, Message } from './message.ts';
+import { binding } from '../native/binding.ts';
+import {
+  DESCRIPTOR_BYTES,
+  DescriptorChain,
+  type DeviceQueue,
+  TAKEN,
+  TAKEN_NONE,
+} from '../virtqueue/index.ts';
+import { type DataArea, Message, ReceivedBurst } from './message.ts';
 
 /** Empty polls in a row after which held-back buffers are given back: long enough that a ping-pong never pays for it. */
 const IDLE_POLLS = 64;
 /** Bit 15 of a buffer ID: the message continues (docs/shared-memory.md, "Messages"). */
 const TAG = 0x8000;
+/** Most messages one `receiveBurst` lends. */
+export const BURST_MESSAGES = 64;
+/** Fewer messages, or more bytes, than these are not worth a call to fetch ahead. */
+const PREFETCH_FROM = 4;
+const PREFETCH_BYTES = 16 << 10;
 /** Most elements one message may have: two for a message across the end of the area, the rest is a peer's own business. */
 const MAX_ELEMENTS = 64;
 /** Room for the parts of a message to start with; it doubles from there, up to maxMessageBytes. */
@@ -40,10 +52,11 @@ export class Receiver {
   #givenBytes = 0;
   #flushedBytes = 0;
   #idlePolls = 0;
+  readonly #burst = new ReceivedBurst(BURST_MESSAGES);
   /** What our event suppression structure says; zeroed memory means enabled. */
   #notifying = true;
   /** Parts of a message that continues, already copied out: one array, so that many tiny parts cost no more than their bytes. */
-  #parts: Uint8Array | null = null;
+  #parts: Uint8Array<ArrayBuffer> | null = null;
   #partBytes = 0;
 
   /** `notify` is called when the sender must hear that buffers came back. */
@@ -89,6 +102,34 @@ export class Receiver {
       return null;
     }
     return this.#receiveChain();
+  }
+
+  /**
+   * Up to BURST_MESSAGES messages at once, lent until `release()`; null when there is none, or when the next one is in several
+   * segments or parts: `receive` takes those. Fetches their lines, and the descriptors behind them, while the caller looks
+   * at the first.
+   */
+  receiveBurst(): ReceivedBurst | null {
+    if (this.#parts !== null) return null;
+    const burst = this.#burst;
+    const { offsets, lengths } = burst;
+    const count = this.#queue.takeReadableBurst(offsets, lengths, BURST_MESSAGES);
+    if (count === 0) {
+      if (this.#queue.unflushed !== 0 && ++this.#idlePolls >= IDLE_POLLS) this.flush();
+      return null;
+    }
+    burst.count = count;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += lengths[i]!;
+    this.#lend(this.#queue.takenId, count, bytes).lent = true;
+    if (count >= PREFETCH_FROM) {
+      const { buffer } = this.area.bytes;
+      const first = offsets[0]!;
+      const span = offsets[count - 1]! + lengths[count - 1]! - first;
+      if (span > 0 && span <= PREFETCH_BYTES) binding.prefetch(buffer, this.#base + first, span, false);
+      binding.prefetch(buffer, this.#queue.nextDescriptor, count * DESCRIPTOR_BYTES, false);
+    }
+    return burst;
   }
 
   #receiveChain(): Message | null {

@@ -1,9 +1,12 @@
 import { IvshmemError } from '../errors/index.ts';
-import type { DriverQueue, Segment } from '../virtqueue/index.ts';
+import { binding } from '../native/binding.ts';
+import { DESCRIPTOR_BYTES, type DriverQueue, type Segment } from '../virtqueue/index.ts';
 import { DataRing } from './data-ring.ts';
-import { type DataArea, Reservation } from './message.ts';
+import { type DataArea, Reservation, ReservedBurst } from './message.ts';
 
 const LINE_BYTES = 64;
+/** Messages of up to so many bytes are fetched ahead; for longer ones the processor sees the pattern by itself. */
+const PREFETCH_STRIDE = 256;
 
 /**
  * The sending half of a channel: places messages in the data area and makes them available through the driver role of
@@ -23,6 +26,7 @@ export class Sender {
   #added = 0;
   #freed = 0;
   #last: Reservation | null = null;
+  readonly #burst = new ReservedBurst();
 
   /** `notify` is called when the receiver must hear of messages. */
   constructor(queue: DriverQueue, area: DataArea, base: number, notify: () => void) {
@@ -70,6 +74,41 @@ export class Sender {
     reservation.length = length;
     this.#last = reservation;
     return reservation;
+  }
+
+  /**
+   * Lends room for up to `count` messages of `length` bytes at once; null when there is none. Fetches the lines of the next
+   * burst meanwhile: the receiver has them, and writing to them one by one would wait for each.
+   */
+  reserveBurst(count: number, length: number): ReservedBurst | null {
+    if (!Number.isInteger(length) || length < 0 || length > this.#data.bytes)
+      this.#refuseSize('reserve', length, this.#data.bytes);
+    if (this.#queue.free < count) this.#reclaim();
+    const wanted = Math.min(count, this.#queue.free);
+    const placed = wanted > 0 ? this.#data.placeBurst(length, wanted) : 0;
+    if (placed === 0) return null;
+    const burst = this.#burst;
+    burst.count = placed;
+    burst.length = length;
+    burst.stride = this.#data.strideOf(length);
+    burst.offset = this.#data.burstOffset;
+    this.#queue.addReadableBurst(this.#base + burst.offset, length, burst.stride, placed);
+    for (let i = 1; i <= placed; i++)
+      this.#ends[(this.#added + i - 1) & this.#mask] = burst.offset + i * burst.stride;
+    this.#added = (this.#added + placed) | 0;
+    this.#last = null;
+    const { buffer } = this.area.bytes;
+    if (burst.stride <= PREFETCH_STRIDE) {
+      const next = burst.offset + placed * burst.stride;
+      binding.prefetch(
+        buffer,
+        this.#base + (next >= this.#data.window ? 0 : next),
+        placed * burst.stride,
+        true,
+      );
+      binding.prefetch(buffer, this.#queue.nextDescriptor, placed * DESCRIPTOR_BYTES, true);
+    }
+    return burst;
   }
 
   /** Shortens the last reservation, before it is committed. */

@@ -1,4 +1,5 @@
 import { MEMBER_W, SUMMARY_WORDS } from './layout.ts';
+import { loadAcquire } from './order.ts';
 
 /**
  * The pending words of a member block: how one member tells another that a channel (or, in the server's block, a slot)
@@ -20,14 +21,14 @@ export function post(words: Int32Array, base: number, index: number): boolean {
   const pendingWord = index >>> 5;
   const pendingAt = base + MEMBER_W.pending + pendingWord;
   const pendingBit = 1 << (index & 31);
-  if ((Atomics.load(words, pendingAt) & pendingBit) === 0) Atomics.or(words, pendingAt, pendingBit);
+  if ((loadAcquire(words, pendingAt) & pendingBit) === 0) Atomics.or(words, pendingAt, pendingBit);
   const summaryAt = base + MEMBER_W.summary + (pendingWord >>> 5);
   const summaryBit = 1 << (pendingWord & 31);
-  if ((Atomics.load(words, summaryAt) & summaryBit) === 0) Atomics.or(words, summaryAt, summaryBit);
+  if ((loadAcquire(words, summaryAt) & summaryBit) === 0) Atomics.or(words, summaryAt, summaryBit);
   // Pairs with the store of armed and the re-check of summary in arm(): at least one side sees the other.
   // The load keeps the line shared while the member is awake; only one sender wins the exchange and owes the doorbell.
   const armedAt = base + MEMBER_W.armed;
-  return Atomics.load(words, armedAt) !== 0 && Atomics.exchange(words, armedAt, 0) !== 0;
+  return loadAcquire(words, armedAt) !== 0 && Atomics.exchange(words, armedAt, 0) !== 0;
 }
 
 /**
@@ -41,7 +42,7 @@ export function collect(words: Int32Array, base: number, visit: (index: number) 
   let visited = 0;
   for (let s = 0; s < SUMMARY_WORDS; s++) {
     const summaryAt = base + MEMBER_W.summary + s;
-    if (Atomics.load(words, summaryAt) === 0) continue;
+    if (loadAcquire(words, summaryAt) === 0) continue;
     let summary = Atomics.exchange(words, summaryAt, 0);
     while (summary !== 0) {
       const pendingWord = (s << 5) + lowestBit(summary);

@@ -22,6 +22,12 @@ export interface Binding {
     length: number,
   ): void;
 
+  /**
+   * Asks the processor to fetch the lines of [offset, offset + length) into its cache, for reading or for writing. A hint with
+   * no effect on contents; what lies outside the buffer is left alone. JavaScript has no such instruction.
+   */
+  prefetch(buffer: ArrayBuffer, offset: number, length: number, forWrite: boolean): void;
+
   // --- eventfd (native/eventfd) ---
   /** eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC). */
   eventfdCreate(): number;

@@ -1,4 +1,5 @@
 import { IvshmemError } from '../errors/index.ts';
+import { loadAcquire, storeFence } from '../memory/order.ts';
 import type { DescriptorChain } from './chain.ts';
 import { EVENT_DISABLE, EVENT_ENABLE, eventAt, wantsEvent } from './event-suppression.ts';
 import {
@@ -14,7 +15,6 @@ import {
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from './layout.ts';
-import { loadAcquire, storeFence } from './order.ts';
 import { checkPlace } from './place.ts';
 
 export interface DeviceQueueOptions extends QueuePlace {
@@ -26,6 +26,8 @@ export interface DeviceQueueOptions extends QueuePlace {
 
 const WORD_SPAN = 2 ** 32;
 const OTHER_FLAGS = (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT) << 16;
+/** Bit 15 of the buffer ID. */
+const TAG = 0x8000;
 const TOO_MANY = 'more descriptors are available than the ring has';
 
 /** Results of `takeReadable`. */
@@ -112,6 +114,42 @@ export class DeviceQueue {
     this.takenId = last & 0xffff;
     this.#nextAvailable = (position + 1) & this.#lap;
     return TAKEN;
+  }
+
+  /**
+   * `takeReadable` for up to `max` buffers in a row: offsets from the start of the bounds, and lengths, go to the two arrays;
+   * `takenId` is the last one's. Stops before a buffer that is anything but one untagged readable descriptor.
+   */
+  takeReadableBurst(offsets: Int32Array, lengths: Int32Array, max: number): number {
+    if (this.#broken !== '') this.#break(this.#broken);
+    const words = this.#words;
+    const start = this.#start;
+    const end = this.#end;
+    const room = this.size - ((this.#nextAvailable - this.#nextUsed) & this.#lap);
+    let position = this.#nextAvailable;
+    let count = 0;
+    for (; count < max; count++) {
+      const at = this.#ring + (position & this.#mask) * DESCRIPTOR_WORDS;
+      // Acquire: pairs with the release in DriverQueue.publish.
+      const last = loadAcquire(words, at + 3);
+      if ((last & AVAIL_USED_MASK) !== availableBits(position, this.size)) break;
+      if ((last & (OTHER_FLAGS | TAG)) !== 0) break;
+      if (count === room) this.#break(TOO_MANY);
+      const addr = (words[at + 1]! >>> 0) * WORD_SPAN + (words[at]! >>> 0);
+      const len = words[at + 2]! >>> 0;
+      if (addr < start || addr + len > end) this.#break(`a descriptor spans ${addr}+${len}`);
+      offsets[count] = addr - start;
+      lengths[count] = len;
+      this.takenId = last & 0x7fff;
+      position = (position + 1) & this.#lap;
+    }
+    this.#nextAvailable = position;
+    return count;
+  }
+
+  /** Byte offset in the memory of the descriptor that is looked at next. */
+  get nextDescriptor(): number {
+    return (this.#ring + (this.#nextAvailable & this.#mask) * DESCRIPTOR_WORDS) * 4;
   }
 
   /** Takes the next available buffer into `chain`; false when there is none. Throws ERR_IVSHMEM_QUEUE_BROKEN. */

@@ -1,5 +1,6 @@
 import { buildChannel } from '../../src/channel/build.ts';
-import type { Channel, ChannelHost } from '../../src/channel/channel.ts';
+import type { Channel } from '../../src/channel/channel.ts';
+import type { ChannelHost } from '../../src/channel/channel-host.ts';
 import type { ChannelRecord } from '../../src/channel/record.ts';
 import { channelLayout } from '../../src/memory/layout.ts';
 

@@ -25,11 +25,11 @@ t.test(
   async (t) => {
     const upper = (flags: number): number => (flags << 16) | 0;
     t.same(
-      layout.AVAILABLE_BITS.map((bits) => bits | 0),
+      [4, 0].map((position) => layout.availableBits(position, 4) | 0),
       [upper(0x8000), upper(0x0080)],
     );
     t.same(
-      layout.USED_BITS.map((bits) => bits | 0),
+      [4, 0].map((position) => layout.usedBits(position, 4) | 0),
       [0, upper(0x8080)],
     );
     t.equal(layout.AVAIL_USED_MASK | 0, upper(0x8080));
