@@ -1,4 +1,4 @@
-import { MEMBER_W } from '../memory/layout.ts';
+import { isMarked } from '../memory/pending.ts';
 
 /** How long after joining a doorbell may be lost (ivshmem spec: a write before set-up is complete is ignored). */
 const WINDOW_MS = 3000;
@@ -38,8 +38,7 @@ export class RingAgain {
 
   #look(): void {
     for (const [key, { slot, index }] of this.#marks) {
-      const at = this.#memberBase(slot) + MEMBER_W.pending + (index >>> 5);
-      if ((this.#words[at]! & (1 << (index & 31))) !== 0) this.#ring(slot);
+      if (isMarked(this.#words, this.#memberBase(slot), index)) this.#ring(slot);
       else this.#marks.delete(key);
     }
     if (this.#marks.size === 0 || performance.now() > this.#until) this.close();

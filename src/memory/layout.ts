@@ -13,8 +13,8 @@ export const MAGIC_1 = 0x314d454d;
 
 export const MIN_REGION_BYTES = 1 << 20;
 export const MAX_SLOTS = 256;
-/** Bounded by one line of summary bits: 16 words x 32 pending words x 32 channels. */
-export const MAX_CHANNELS = 16384;
+/** Bounded by half a line of summary bits: 8 words x 32 pending words x 32 channels. */
+export const MAX_CHANNELS = 8192;
 /** The slot the server itself occupies. */
 export const SERVER_SLOT = 0;
 export const NAME_BYTES = 32;
@@ -59,9 +59,12 @@ export const MEMBER_BYTES = PAGE_BYTES;
 export const MEMBER_W = {
   /** 1 while the member sleeps. Written by the member; a peer that exchanges 1 for 0 owes it a doorbell. */
   armed: 0,
-  /** 16 words; bit b of word w says pending word w*32+b may be non-zero. Alone on its line: this is the line a member spins on. */
+  /**
+   * 16 words, alone on their line: the line a member spins on. Bit b of word w < DIRECT_WORDS: channel w*32+b (in the server's
+   * block: slot w*32+b) has work. Bit b of word DIRECT_WORDS+g: pending word g*32+b may be non-zero.
+   */
   summary: 16,
-  /** 512 words; bit b of word w: channel w*32+b (in the server's block: slot w*32+b) has work. */
+  /** 256 words; bit b of word w: channel w*32+b has work. The first DIRECT_WORDS are not used: those channels' bits are in `summary`. */
   pending: 32,
   /** Request to the server: [seq, op, 62 words of arguments]. Written by the member; `seq` last (release). */
   request: 640,
@@ -72,7 +75,9 @@ export const MEMBER_W = {
   events: 848,
 } as const;
 export const SUMMARY_WORDS = 16;
-export const PENDING_WORDS = 512;
+/** Words of the summary line that hold marks themselves: one store tells of one of the first 256 channels. */
+export const DIRECT_WORDS = 8;
+export const PENDING_WORDS = 256;
 export const REQUEST_WORDS = 64;
 export const REPLY_WORDS = 16;
 export const EVENT_ENTRIES = 128;

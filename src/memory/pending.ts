@@ -1,4 +1,4 @@
-import { MEMBER_W, SUMMARY_WORDS } from './layout.ts';
+import { DIRECT_WORDS, MEMBER_W, SUMMARY_WORDS } from './layout.ts';
 import { loadAcquire } from './order.ts';
 
 /**
@@ -18,17 +18,28 @@ import { loadAcquire } from './order.ts';
  * @param index channel number (0 to MAX_CHANNELS - 1), or slot in the server's block; the caller's own, not a peer's
  */
 export function post(words: Int32Array, base: number, index: number): boolean {
-  const pendingWord = index >>> 5;
-  const pendingAt = base + MEMBER_W.pending + pendingWord;
-  const pendingBit = 1 << (index & 31);
-  if ((loadAcquire(words, pendingAt) & pendingBit) === 0) Atomics.or(words, pendingAt, pendingBit);
-  const summaryAt = base + MEMBER_W.summary + (pendingWord >>> 5);
-  const summaryBit = 1 << (pendingWord & 31);
-  if ((loadAcquire(words, summaryAt) & summaryBit) === 0) Atomics.or(words, summaryAt, summaryBit);
+  const word = index >>> 5;
+  const bit = 1 << (index & 31);
+  if (word < DIRECT_WORDS) mark(words, base + MEMBER_W.summary + word, bit);
+  else {
+    mark(words, base + MEMBER_W.pending + word, bit);
+    mark(words, base + MEMBER_W.summary + DIRECT_WORDS + (word >>> 5), 1 << (word & 31));
+  }
   // Pairs with the store of armed and the re-check of summary in arm(): at least one side sees the other.
   // The load keeps the line shared while the member is awake; only one sender wins the exchange and owes the doorbell.
   const armedAt = base + MEMBER_W.armed;
   return loadAcquire(words, armedAt) !== 0 && Atomics.exchange(words, armedAt, 0) !== 0;
+}
+
+function mark(words: Int32Array, at: number, bit: number): void {
+  if ((loadAcquire(words, at) & bit) === 0) Atomics.or(words, at, bit);
+}
+
+/** Whether `index` is marked and not yet collected. */
+export function isMarked(words: Int32Array, base: number, index: number): boolean {
+  const word = index >>> 5;
+  const at = base + (word < DIRECT_WORDS ? MEMBER_W.summary : MEMBER_W.pending) + word;
+  return (loadAcquire(words, at) & (1 << (index & 31))) !== 0;
 }
 
 /**
@@ -43,18 +54,33 @@ export function collect(words: Int32Array, base: number, visit: (index: number) 
   for (let s = 0; s < SUMMARY_WORDS; s++) {
     const summaryAt = base + MEMBER_W.summary + s;
     if (loadAcquire(words, summaryAt) === 0) continue;
-    let summary = Atomics.exchange(words, summaryAt, 0);
-    while (summary !== 0) {
-      const pendingWord = (s << 5) + lowestBit(summary);
-      summary &= summary - 1;
-      let pending = Atomics.exchange(words, base + MEMBER_W.pending + pendingWord, 0);
-      while (pending !== 0) {
-        visit((pendingWord << 5) + lowestBit(pending));
-        pending &= pending - 1;
-        visited++;
-      }
-    }
+    const summary = Atomics.exchange(words, summaryAt, 0);
+    if (s < DIRECT_WORDS) visited += visitBits(summary, s << 5, visit);
+    else visited += collectPending(words, base, summary, (s - DIRECT_WORDS) << 5, visit);
   }
+  return visited;
+}
+
+function collectPending(
+  words: Int32Array,
+  base: number,
+  summary: number,
+  first: number,
+  visit: (index: number) => void,
+): number {
+  let visited = 0;
+  for (let left = summary; left !== 0; left &= left - 1) {
+    const word = first + lowestBit(left);
+    // A bit for a word that holds direct marks says nothing.
+    if (word < DIRECT_WORDS) continue;
+    visited += visitBits(Atomics.exchange(words, base + MEMBER_W.pending + word, 0), word << 5, visit);
+  }
+  return visited;
+}
+
+function visitBits(bits: number, first: number, visit: (index: number) => void): number {
+  let visited = 0;
+  for (let left = bits; left !== 0; left &= left - 1, visited++) visit(first + lowestBit(left));
   return visited;
 }
 

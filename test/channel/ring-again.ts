@@ -34,7 +34,7 @@ function again() {
   const words = new Int32Array(4 * 1024);
   const rung: number[] = [];
   const mark = (slot: number, index: number, on: boolean): void => {
-    const at = slot * 1024 + MEMBER_W.pending + (index >>> 5);
+    const at = slot * 1024 + MEMBER_W.summary + (index >>> 5);
     words[at] = on ? words[at]! | (1 << (index & 31)) : words[at]! & ~(1 << (index & 31));
   };
   const ringAgain = new RingAgain(

@@ -44,8 +44,8 @@ t.test('slot table entries', async (t) => {
 t.test('member blocks', async (t) => {
   const found = words('Member block');
   for (const [field, word] of Object.entries(layout.MEMBER_W)) t.equal(found.get(field), word, field);
-  t.equal(layout.MEMBER_W.pending + layout.PENDING_WORDS, 544);
-  t.equal(layout.PENDING_WORDS, layout.SUMMARY_WORDS * 32);
+  t.equal(layout.MEMBER_W.pending + layout.PENDING_WORDS, 288);
+  t.equal(layout.PENDING_WORDS, (layout.SUMMARY_WORDS - layout.DIRECT_WORDS) * 32);
   t.equal(layout.MAX_CHANNELS, layout.PENDING_WORDS * 32);
 });
 
@@ -77,7 +77,7 @@ t.test('the structures do not overlap, and channel memory is laid out as told', 
   const pages = layout.tablePages(layout.MAX_SLOTS, layout.MAX_CHANNELS);
   t.equal(pages.memberPage - pages.slotTablePage, 4);
   t.equal(pages.channelTablePage - pages.memberPage, layout.MAX_SLOTS);
-  t.equal(pages.heapPage - pages.channelTablePage, 256);
+  t.equal(pages.heapPage - pages.channelTablePage, 128);
   const { directions, bytes } = layout.channelLayout(256, 8192);
   for (const { ring, driverEvent, deviceEvent, data } of directions) {
     t.equal(driverEvent - ring, 16 * 256);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { MAX_CHANNELS, MEMBER_W } from '../../src/memory/layout.ts';
+import { DIRECT_WORDS, MAX_CHANNELS, MEMBER_W, PENDING_WORDS } from '../../src/memory/layout.ts';
 import { arm, collect, marked, post } from '../../src/memory/pending.ts';
 
 const BASE = 1024;
@@ -16,7 +16,7 @@ function collected(words: Int32Array): number[] {
 
 t.test('every index comes out once, ascending, and leaves the block empty', async (t) => {
   const words = block();
-  const indices = [0, 1, 31, 32, 33, 1023, 1024, 1055, 8191, 16352, MAX_CHANNELS - 1];
+  const indices = [0, 1, 31, 32, 33, 255, 256, 1023, 1024, 1055, 4100, 8160, MAX_CHANNELS - 1];
   for (const index of [...indices].reverse()) post(words, BASE, index);
   for (const index of indices) post(words, BASE, index);
   t.same(collected(words), indices);
@@ -39,7 +39,15 @@ t.test('nothing outside summary and pending words of the block is written', asyn
   for (let index = 0; index < MAX_CHANNELS; index++) post(words, BASE, index);
   words.forEach((word, at) => {
     const within = at - BASE;
-    const mine = within >= MEMBER_W.summary && within < MEMBER_W.pending + 512;
+    const direct = within >= MEMBER_W.summary && within < MEMBER_W.summary + DIRECT_WORDS;
+    const pending = within >= MEMBER_W.pending + DIRECT_WORDS && within < MEMBER_W.pending + PENDING_WORDS;
+    // The first pending words have no summary bit: they are not used.
+    const summary = within >= MEMBER_W.summary + DIRECT_WORDS && within < MEMBER_W.pending;
+    if (within === MEMBER_W.summary + DIRECT_WORDS) {
+      t.equal(word, -1 << DIRECT_WORDS);
+      return;
+    }
+    const mine = direct || pending || summary;
     if (mine !== (word === -1)) t.fail(`word ${at} is ${word}`);
   });
   t.pass('compared');
