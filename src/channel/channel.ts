@@ -276,6 +276,11 @@ export class Channel {
     if (this.#end === null) this.#finish(end);
   }
 
+  /** For the region: the channel's entry in the table makes no sense any more. */
+  broke(error: IvshmemError): void {
+    if (this.#end === null) this.#fault(error);
+  }
+
   #drain(): void {
     let more = true;
     try {

@@ -1,4 +1,4 @@
-import { IvshmemError } from '../errors/index.ts';
+import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import type { RegionHeader } from '../memory/header.ts';
 import {
   CHANNEL_BYTES,
@@ -65,4 +65,18 @@ export function readRecord(words: Int32Array, header: RegionHeader, number: numb
     closed: entry[CHANNEL_W.closed]!,
     listenerId: entry[CHANNEL_W.listener]!,
   };
+}
+
+/** readRecord for an entry that an event named: what is wrong with it is a value, for only its own channel is concerned. */
+export function examineRecord(
+  words: Int32Array,
+  header: RegionHeader,
+  number: number,
+): ChannelRecord | IvshmemError | null {
+  try {
+    return readRecord(words, header, number);
+  } catch (error) {
+    if (isIvshmemError(error, 'ERR_IVSHMEM_CHANNEL_TABLE')) return error;
+    throw error;
+  }
 }

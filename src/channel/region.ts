@@ -21,7 +21,7 @@ import { buildChannel } from './build.ts';
 import type { Channel } from './channel.ts';
 import { ControlClient } from './control.ts';
 import { Listener } from './listener.ts';
-import { type ChannelRecord, readRecord } from './record.ts';
+import { type ChannelRecord, examineRecord, readRecord } from './record.ts';
 import { RingAgain } from './ring-again.ts';
 import { adaptive, type WaitStrategy } from './wait.ts';
 
@@ -262,8 +262,10 @@ export class Region {
 
   #lookAt(number: number): void {
     if (number < 1 || number >= this.header.channels) return;
-    const record = readRecord(this.#words, this.header, number);
+    const record = examineRecord(this.#words, this.header, number);
     const known = this.#channels.get(number);
+    // Whoever wrote over the entry ends that channel at most, never the process; an entry not ours is nobody's loss.
+    if (record instanceof IvshmemError) return known?.channel.broke(record);
     if (known && known.record.generation !== record?.generation) {
       known.channel.peerGone('died');
       this.#channels.delete(number);

@@ -6,6 +6,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createServer, type IvshmemServer } from '../../src/host/index.ts';
 import { type Channel, interrupt, type OpenOptions, open, type Region } from '../../src/index.ts';
+import {
+  CHANNEL_BYTES,
+  CHANNEL_OPEN,
+  CHANNEL_W,
+  CONTROL_BIT,
+  EVENT_ENTRIES,
+  MEMBER_W,
+  PAGE_BYTES,
+} from '../../src/memory/layout.ts';
+import { post } from '../../src/memory/pending.ts';
 
 let servers = 0;
 
@@ -272,6 +282,36 @@ t.test(
     t.equal(far.receive(), null);
     other.mine.send(Buffer.from('still here'));
     t.equal(await text(other.theirs), 'still here');
+  },
+);
+
+t.test(
+  'an entry of the channel table that a peer wrote over costs that channel, and nobody else',
+  async (t) => {
+    const { a, b, near, far } = await pair(t);
+    const listener = await b.listen('other');
+    const mine = await a.connect('other');
+    const theirs = (await listener.accept())!;
+    far.serve(() => {});
+    const ended = new Promise((resolve) => far.onEnd(resolve));
+    const words = new Int32Array(a.device.memory);
+    const entries = (a.header.channelTablePage * PAGE_BYTES) / 4;
+    const nobodys = 77;
+    for (const number of [near.number, nobodys]) {
+      words[entries + number * (CHANNEL_BYTES / 4) + CHANNEL_W.queueSize] = 3;
+      words[entries + number * (CHANNEL_BYTES / 4) + CHANNEL_W.state] = CHANNEL_OPEN;
+    }
+    const block = ((a.header.memberPage + b.slot) * PAGE_BYTES) / 4;
+    const count = words[block + MEMBER_W.eventCount]!;
+    words[block + MEMBER_W.events + (count % EVENT_ENTRIES)] = nobodys;
+    words[block + MEMBER_W.events + ((count + 1) % EVENT_ENTRIES)] = near.number;
+    Atomics.add(words, block + MEMBER_W.eventCount, 2);
+    post(words, block, CONTROL_BIT);
+    a.device.ring(b.slot, 0);
+    t.equal(await ended, 'broken');
+    t.match(far.error, { code: 'ERR_IVSHMEM_CHANNEL_TABLE' });
+    mine.send(Buffer.from('still here'));
+    t.equal(await text(theirs), 'still here');
   },
 );
 
