@@ -264,8 +264,11 @@ export class Region {
     if (number < 1 || number >= this.header.channels) return;
     const record = examineRecord(this.#words, this.header, number);
     const known = this.#channels.get(number);
-    // Whoever wrote over the entry ends that channel at most, never the process; an entry not ours is nobody's loss.
-    if (record instanceof IvshmemError) return known?.channel.broke(record);
+    if (record instanceof IvshmemError) {
+      // Whoever wrote over the entry ends that channel, never the process; an entry not ours is nobody's loss.
+      known?.channel.broke(record);
+      return;
+    }
     if (known && known.record.generation !== record?.generation) {
       known.channel.peerGone('died');
       this.#channels.delete(number);
