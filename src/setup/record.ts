@@ -1,19 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { IvshmemError } from '../errors/index.ts';
 import { PciAddress } from '../pci/address.ts';
+import { checkRecord } from './record-check.ts';
 import type { System } from './system.ts';
 import type { Undo } from './undo.ts';
-
-const undo = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('probe'), before: z.string().nullable() }),
-  z.object({ kind: z.literal('override'), before: z.string().nullable() }),
-  z.object({ kind: z.literal('bound'), driver: z.string() }),
-  z.object({ kind: z.literal('owner'), path: z.string(), uid: z.int(), gid: z.int() }),
-  z.object({ kind: z.literal('parameter'), path: z.string(), before: z.string() }),
-]);
-const schema = z.object({ version: z.literal(1), driver: z.string(), undo: z.array(undo) });
 
 /** What `bind` did to one device and how it is taken back. */
 export interface BindRecord {
@@ -35,9 +26,9 @@ export function readRecord(system: System, address: PciAddress): BindRecord | un
   const path = recordPath(system, address);
   if (!existsSync(path)) return undefined;
   try {
-    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return checkRecord(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
+    const why = (cause as Error).message;
     throw new IvshmemError('ERR_IVSHMEM_BIND_STATE', { path, why, on: address.toString() }, { cause });
   }
 }
