@@ -1,7 +1,8 @@
 /**
- * The demo's program in each guest: `demo respond` in one, `demo measure HOST EFFORT` in the other.
- * Prints one JSON line: the figures of shared memory and of TCP, or the messages received.
+ * The demo's program in each guest: `demo respond` in one, `demo measure HOST EFFORT EFFORT` in the other, which begins when
+ * it reads a line. Both print `ready`, then one JSON line: the messages received, or the figures of shared memory and of TCP.
  */
+import { once } from 'node:events';
 import type { Effort, Figures } from '../../src/demo/figures.ts';
 import { DEMO_DATA_BYTES, DEMO_SERVICE, measureChannel, respond } from '../../src/demo/over-channel.ts';
 import { measureSocket, serveSockets } from '../../src/demo/over-socket.ts';
@@ -27,6 +28,9 @@ async function respondOnce(): Promise<void> {
 
 async function measure(overChannel: Effort, overTcp: Effort): Promise<void> {
   const region = await open({ name: 'demo-a' });
+  console.log('ready');
+  await once(process.stdin, 'data');
+  process.stdin.destroy();
   const channel = await region.connect(DEMO_SERVICE, { dataBytes: DEMO_DATA_BYTES });
   const figures: Figures[] = [await measureChannel(channel, 'shared memory', overChannel)];
   channel.close();
