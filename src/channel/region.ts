@@ -6,19 +6,17 @@ import {
   CLOSED_LISTENER,
   CONTROL_BIT,
   EVENT_ENTRIES,
-  MAX_QUEUE_SIZE,
   MEMBER_W,
-  MIN_QUEUE_SIZE,
   NAME_BYTES,
   PAGE_BYTES,
   SERVER_SLOT,
   SERVICE_BYTES,
 } from '../memory/layout.ts';
-import { isName } from '../memory/names.ts';
 import { collect, post } from '../memory/pending.ts';
 import { binding, type LoopWaiter } from '../native/binding.ts';
 import { buildChannel } from './build.ts';
 import type { Channel } from './channel.ts';
+import { checkName, checkShape } from './checks.ts';
 import { ControlClient } from './control.ts';
 import { Listener } from './listener.ts';
 import { type ChannelRecord, examineRecord, readRecord } from './record.ts';
@@ -376,25 +374,5 @@ export class Region {
   #check(operation: string): void {
     if (this.#state !== 'open')
       throw new IvshmemError('ERR_IVSHMEM_CLOSED', { operation, on: `the region ${this.#device.on}` });
-  }
-}
-
-function checkName(name: string, what: string, bytes: number): void {
-  if (!isName(name, bytes))
-    throw new IvshmemError('ERR_IVSHMEM_NAME', { name: JSON.stringify(name), what, bytes });
-}
-
-function checkShape(queueSize: number, dataBytes: number): void {
-  const powerOfTwo = Number.isInteger(queueSize) && (queueSize & (queueSize - 1)) === 0;
-  if (!powerOfTwo || queueSize < MIN_QUEUE_SIZE || queueSize > MAX_QUEUE_SIZE) {
-    throw new IvshmemError('ERR_IVSHMEM_CHANNEL_OPTIONS', { why: `queueSize is ${queueSize}` });
-  }
-  if (
-    !Number.isInteger(dataBytes) ||
-    dataBytes < PAGE_BYTES ||
-    dataBytes > 1 << 30 ||
-    dataBytes % PAGE_BYTES !== 0
-  ) {
-    throw new IvshmemError('ERR_IVSHMEM_CHANNEL_OPTIONS', { why: `dataBytes is ${dataBytes}` });
   }
 }
