@@ -85,7 +85,10 @@ export class Sender {
       this.#refuseSize('reserve', length, this.#data.bytes);
     if (this.#queue.free < count) this.#reclaim();
     const wanted = Math.min(count, this.#queue.free);
-    const placed = wanted > 0 ? this.#data.placeBurst(length, wanted) : 0;
+    if (wanted === 0) return null;
+    let placed = this.#data.placeBurst(length, wanted);
+    // Large messages fill the area before they run out of descriptors.
+    if (placed === 0 && this.#reclaim()) placed = this.#data.placeBurst(length, wanted);
     if (placed === 0) return null;
     const burst = this.#burst;
     burst.count = placed;
