@@ -40,9 +40,14 @@ qemu-test: native ## Run the tests in VMs
 	npx tsx test/run.ts vm
 
 .PHONY: bench
-bench: native ## Measure beside C floors and peers (root: installs the peers' Debian packages)
+bench: native ## Measure beside C floors and peers, then between two VMs (root: installs the peers' Debian packages)
 	bench/prerequisites.sh
 	npm run --silent bench -- core --json bench/results/core.json
+	npm run --silent bench -- vm --json bench/results/vm.json
+
+.PHONY: bench-vm
+bench-vm: native ## Measure between two VMs, beside TCP over virtio-net
+	npm run --silent bench -- vm --json bench/results/vm.json
 
 .PHONY: package
 package: install ## Pack the npm package with its prebuilt addons, and name the file

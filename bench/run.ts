@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { runCore } from './core/run.ts';
+import { runVm } from './vm/run.ts';
 
 const program = new Command('bench')
   .description('Measures the product beside C floors and its peers, interleaved in one run')
@@ -19,6 +20,22 @@ program
   .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
   .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
   .action(runCore);
+
+program
+  .command('vm')
+  .description('two VMs, beside TCP over virtio-net between the same two (root)')
+  .option('--json <file>', 'write the rows here, and the raw samples and the machine beside it')
+  .option('--rounds <n>', 'samples of each path (5)', positive)
+  .option('--ms <n>', 'length of one sample, milliseconds (1000)', positive)
+  .option(
+    '--quick',
+    '3 rounds of 200 ms unless said otherwise, none taken again: a look, not a result',
+    false,
+  )
+  .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
+  .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
+  .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
+  .action(runVm);
 
 await program.parseAsync();
 

@@ -1,8 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { benchRoot, buildContestants, outFolder } from '../harness/build.ts';
 import { describeMachine } from '../harness/machine.ts';
 import { printMachine, printReport } from '../harness/report.ts';
+import { detailsFile, writeResults } from '../harness/results.ts';
 import { makeRows } from '../harness/rows.ts';
 import { run } from '../harness/schedule.ts';
 import { coreBenchmarks } from './benchmarks.ts';
@@ -47,17 +47,9 @@ export async function runCore(options: CoreOptions): Promise<void> {
   const rows = makeRows(benchmarks, outcome.samples);
   printReport(benchmarks, rows, outcome, print);
   if (options.json) {
-    mkdirSync(path.dirname(options.json), { recursive: true });
-    writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`);
-    const details = {
-      machine,
-      settings,
-      samples: outcome.samples,
-      failures: Object.fromEntries(outcome.failures),
-    };
-    const beside = options.json.replace(/(\.json)?$/, '.details.json');
-    writeFileSync(beside, `${JSON.stringify(details, null, 2)}\n`);
-    print(`\nrows: ${options.json}; raw samples and machine: ${beside}`);
+    const { samples, failures } = outcome;
+    writeResults(options.json, rows, { machine, settings, samples, failures: Object.fromEntries(failures) });
+    print(`\nrows: ${options.json}; raw samples and machine: ${detailsFile(options.json)}`);
   }
   const essential = [...outcome.failures.keys()].filter((label) => / (ours|1-channel|c-.*)$/.test(label));
   const missing = essential.filter((label) => !outcome.samples.some((s) => `${s.id} ${s.name}` === label));

@@ -10,16 +10,23 @@ export interface CpuTime {
 
 const ticksPerSecond = 100;
 
-/** Reads both counters (/proc/stat, /proc/self/stat; proc(5)). Children count once they have been waited for. */
-export function readCpuTime(): CpuTime {
+/**
+ * Reads both counters (/proc/stat, /proc/self/stat; proc(5)). Children count once they have been waited for; those in `pids`
+ * are taken part of this process while they run.
+ */
+export function readCpuTime(pids: readonly number[] = []): CpuTime {
   const all = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.trim().split(/\s+/).slice(1).map(Number);
   // user, nice, system, idle, iowait, irq, softirq: everything but idle and iowait is work.
   const [user, nice, system, , , irq, softirq] = all;
-  // The command's name may hold spaces; the fields start after its closing parenthesis.
-  const self = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]!.split(' ').map(Number);
-  // Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the first field after the name is number 3.
-  const own = self[11]! + self[12]! + self[13]! + self[14]!;
+  const own = pids.reduce((sum, pid) => sum + processTicks(pid), processTicks('self'));
   return { busy: user! + nice! + system! + irq! + softirq!, own, atMs: performance.now() };
+}
+
+function processTicks(process: string | number): number {
+  // The command's name may hold spaces; the fields start after its closing parenthesis.
+  const fields = readFileSync(`/proc/${process}/stat`, 'utf8').split(') ')[1]!.split(' ').map(Number);
+  // Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the first field after the name is number 3.
+  return fields[11]! + fields[12]! + fields[13]! + fields[14]!;
 }
 
 /** What others used between two readings, as a share of one CPU. */
@@ -28,12 +35,12 @@ export function othersShare(from: CpuTime, to: CpuTime): number {
   return Math.max(0, others) / Math.max(0.001, (to.atMs - from.atMs) / 1000);
 }
 
-/** Resolves when others have used less than `share` of one CPU for 300 ms, or after `limitMs`. */
-export async function quiet(share: number, limitMs: number): Promise<void> {
+/** Resolves when others (than this process and `pids`) have used less than `share` of one CPU for 300 ms, or after `limitMs`. */
+export async function quiet(share: number, limitMs: number, pids: readonly number[] = []): Promise<void> {
   const deadline = performance.now() + limitMs;
-  for (let from = readCpuTime(); performance.now() < deadline; ) {
+  for (let from = readCpuTime(pids); performance.now() < deadline; ) {
     await setTimeout(300);
-    const to = readCpuTime();
+    const to = readCpuTime(pids);
     if (othersShare(from, to) < share) return;
     from = to;
   }

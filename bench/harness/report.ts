@@ -14,7 +14,9 @@ export function printReport(
   for (const benchmark of benchmarks) {
     const { id, metric, unit, better, contestants } = benchmark;
     print(`\n${id}: ${metric} (${unit}, ${better} is better)`);
-    const cells = [['', 'median', 'min', 'max', 'ours / it', 'line ns', 'samples']];
+    const probed = outcome.samples.some((s) => s.id === id && s.lineNs !== undefined);
+    const line = (text: string) => (probed ? [text] : []);
+    const cells = [['', 'median', 'min', 'max', 'ours / it', ...line('line ns'), 'samples']];
     for (const contestant of contestants) {
       const samples = outcome.samples.filter((s) => s.id === id && s.name === contestant.name);
       const reason = contestant.absent ?? outcome.failures.get(`${id} ${contestant.name}`);
@@ -30,7 +32,7 @@ export function printReport(
         short(Math.min(...values)),
         short(Math.max(...values)),
         contestant.name === oursName || !row ? '' : `${row.ratio.toPrecision(3)}x`,
-        median(samples.map((s) => s.lineNs)).toFixed(0),
+        ...line(median(samples.map((s) => s.lineNs ?? Number.NaN)).toFixed(0)),
         String(samples.length),
       ]);
     }

@@ -1,7 +1,7 @@
 import { type CpuTime, othersShare, quiet, readCpuTime } from './cpu-time.ts';
 import { execute } from './execute.ts';
 import { randomSource, shuffled } from './statistics.ts';
-import type { Benchmark, Contestant, Measurement, Placement, Sample } from './types.ts';
+import type { Benchmark, Contestant, HostSample, Measurement, Placement, Sample } from './types.ts';
 
 export interface Settings {
   readonly rounds: number;
@@ -60,7 +60,7 @@ async function takeSample(
   contestant: Contestant,
   round: number,
   settings: Settings,
-): Promise<Sample> {
+): Promise<HostSample> {
   const pins = ['--cpu-a', String(settings.cpus[0]), '--cpu-b', String(settings.cpus[1])];
   // The criterion for repeating is what others did to the machine, never the value measured.
   for (let retries = 0; ; retries++) {

@@ -25,20 +25,25 @@ export interface Benchmark {
   readonly target?: { readonly baselineName: string; readonly ratio: number };
 }
 
-/** One run of one contestant, with the placement of the two CPUs just before it. */
+/** One run of one contestant. */
 export interface Sample {
   readonly id: string;
   readonly name: string;
   readonly round: number;
   readonly value: number;
   readonly batches: readonly number[];
-  /** Round trip of one cache line between the two CPUs, measured just before, nanoseconds. */
-  readonly lineNs: number;
-  readonly placement: Placement;
   /** CPU time that others used during the sample, as a share of one CPU. */
   readonly others: number;
   /** Samples thrown away before this one because others used too much CPU. */
   readonly retries: number;
+  /** Set for two processes of this host: round trip of one cache line between their CPUs just before, nanoseconds. */
+  readonly lineNs?: number;
+}
+
+/** A sample of two processes of this host, with the placement of the two CPUs just before it. */
+export interface HostSample extends Sample {
+  readonly lineNs: number;
+  readonly placement: Placement;
 }
 
 export type Placement = 'near' | 'mid' | 'far';

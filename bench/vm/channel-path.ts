@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, Message, Region } from '../../src/index.ts';
 import { fail } from '../contestants/pair.ts';
-import { burstOf, Checker, makePattern, stamp } from './content.ts';
+import { burstOf, Checker, fill, makePattern, stamp } from './content.ts';
 import { type Order, orders, serviceOf } from './orders.ts';
 
 const dataBytes = 8 << 20;
@@ -25,37 +25,37 @@ export async function answerChannels(region: Region): Promise<void> {
 
 /** Polls; ends when the other side closes. */
 function echo(channel: Channel, bytes: number): void {
+  const { words: out } = channel.outgoing;
+  const { words: incoming } = channel.incoming;
   for (let message = channel.spin(silenceNs); message !== null; message = channel.spin(silenceNs)) {
     const room = channel.reserve(bytes);
     if (room === null) return;
-    channel.outgoing.bytes.set(message.bytes, room.offset);
+    const from = message.offset >> 2;
+    const to = room.offset >> 2;
+    for (let w = 0; w < bytes >> 2; w++) out[to + w] = incoming[from + w]!;
     channel.commit();
     channel.release(message);
   }
 }
 
 async function feed(channel: Channel, bytes: number): Promise<void> {
-  const pattern = new Uint8Array(makePattern(bytes).buffer);
-  const { words, bytes: area } = channel.outgoing;
+  const pattern = makePattern(bytes);
+  const { words } = channel.outgoing;
   const burst = burstOf(bytes);
-  let pending = 0;
   let idle = 0;
   for (let sequence = 0; channel.end === null; ) {
-    const room = channel.reserve(bytes);
+    const room = channel.reserveBurst(burst, bytes);
     if (room === null) {
-      if (pending > 0) channel.commit();
-      pending = 0;
       if (++idle % patience === 0) await nextTurn();
       continue;
     }
     idle = 0;
-    area.set(pattern, room.offset);
-    stamp(words, room.offset >> 2, bytes, sequence);
-    sequence = (sequence + 1) | 0;
-    if (++pending === burst) {
-      channel.commit();
-      pending = 0;
+    for (let i = 0, at = room.offset >> 2; i < room.count; i++, at += room.stride >> 2) {
+      fill(words, at, pattern);
+      stamp(words, at, bytes, sequence);
+      sequence = (sequence + 1) | 0;
     }
+    channel.commit();
   }
 }
 
@@ -76,14 +76,15 @@ function take(channel: Channel): Message {
 }
 
 function roundTrips(channel: Channel, bytes: number): (n: number) => void {
-  const pattern = new Uint8Array(makePattern(bytes).buffer);
+  const { words } = channel.outgoing;
+  const pattern = makePattern(bytes);
   const checker = new Checker(bytes);
   let sequence = 0;
   return (n) => {
     for (let i = 0; i < n; i++) {
       const room = channel.reserve(bytes) ?? fail('no room in an idle channel');
-      channel.outgoing.bytes.set(pattern, room.offset);
-      stamp(channel.outgoing.words, room.offset >> 2, bytes, sequence);
+      fill(words, room.offset >> 2, pattern);
+      stamp(words, room.offset >> 2, bytes, sequence);
       channel.commit();
       const message = take(channel);
       if (!checker.isRight(channel.incoming.words, message.offset >> 2, sequence))
@@ -94,16 +95,34 @@ function roundTrips(channel: Channel, bytes: number): (n: number) => void {
   };
 }
 
+/** Takes a burst at a time, in place; what a burst brought beyond `n` counts for the next call. */
 function takes(channel: Channel, bytes: number): (n: number) => void {
   const { words } = channel.incoming;
   const checker = new Checker(bytes);
   let expected = 0;
+  let surplus = 0;
   return (n) => {
-    for (let i = 0; i < n; i++) {
-      const message = take(channel);
-      if (!checker.isRight(words, message.offset >> 2, expected)) fail(`message ${expected} is wrong`);
-      channel.release(message);
-      expected = (expected + 1) | 0;
+    let left = n - surplus;
+    while (left > 0) {
+      const messages = channel.receiveBurst();
+      if (messages === null) {
+        // Polls, for a while; the message it finds is a burst of one.
+        const message = take(channel);
+        check(message.offset >> 2);
+        channel.release(message);
+        left--;
+        continue;
+      }
+      const { offsets, count } = messages;
+      for (let i = 0; i < count; i++) check(offsets[i]! >> 2);
+      channel.release();
+      left -= count;
     }
+    surplus = -left;
   };
+
+  function check(at: number): void {
+    if (!checker.isRight(words, at, expected)) fail(`message ${expected} is wrong`);
+    expected = (expected + 1) | 0;
+  }
 }

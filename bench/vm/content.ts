@@ -12,6 +12,12 @@ export function stamp(words: Int32Array, at: number, bytes: number, sequence: nu
   words[at + bytes / 4 - 1] = sequence;
 }
 
+/** Copies `pattern` to `at`: a few words one by one, because a call of set() costs more than they do. */
+export function fill(words: Int32Array, at: number, pattern: Int32Array): void {
+  if (pattern.length > 4 * lineWords) words.set(pattern, at);
+  else for (let w = 0; w < pattern.length; w++) words[at + w] = pattern[w]!;
+}
+
 /** Checks both stamps and one word of every cache line but the first. */
 export class Checker {
   readonly #bytes: number;

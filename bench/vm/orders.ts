@@ -21,11 +21,15 @@ export function serviceOf({ what, bytes }: Order): string {
   return `bench-${what}-${bytes}`;
 }
 
-/** What the measuring guest prints for each sample, one JSON object a line. */
-export interface GuestSample {
-  readonly id: string;
+/** What the measuring guest reads for each sample, one JSON object a line. */
+export interface Command extends Order {
   readonly path: Path;
-  readonly round: number;
+  /** Length of the sample, milliseconds. */
+  readonly ms: number;
+}
+
+/** What it prints for each, in the same way. */
+export interface GuestSample {
   /** Nanoseconds per round trip, or bytes per second. */
   readonly value: number;
   readonly batches: readonly number[];

@@ -13,7 +13,7 @@ import { judge } from '../../bench/harness/report.ts';
 import { makeRows } from '../../bench/harness/rows.ts';
 import { placementOf } from '../../bench/harness/schedule.ts';
 import { median, randomSource, shuffled } from '../../bench/harness/statistics.ts';
-import type { Benchmark, Sample } from '../../bench/harness/types.ts';
+import type { Benchmark, HostSample } from '../../bench/harness/types.ts';
 
 const benchmark: Benchmark = {
   id: 'x',
@@ -24,7 +24,7 @@ const benchmark: Benchmark = {
   target: { baselineName: 'floor', ratio: 2 },
 };
 
-function sample(name: string, value: number): Sample {
+function sample(name: string, value: number): HostSample {
   return {
     id: 'x',
     name,

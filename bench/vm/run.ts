@@ -1,0 +1,91 @@
+import { fileURLToPath } from 'node:url';
+import { accelerator, machineLine } from '../../qemu/facts.ts';
+import { launchPair } from '../../qemu/pair.ts';
+import { describeMachine } from '../harness/machine.ts';
+import { printReport } from '../harness/report.ts';
+import { detailsFile, writeResults } from '../harness/results.ts';
+import { makeRows } from '../harness/rows.ts';
+import { median } from '../harness/statistics.ts';
+import type { Sample } from '../harness/types.ts';
+import { vmBenchmarks } from './benchmarks.ts';
+import { Sampler } from './sampling.ts';
+
+export interface VmOptions {
+  readonly json?: string;
+  readonly rounds?: number;
+  readonly ms?: number;
+  readonly quick: boolean;
+  readonly seed: number;
+  readonly maxOthers: number;
+  readonly patience: number;
+}
+
+const regionBytes = 64 << 20;
+
+/** `bench vm`: boots two VMs, measures in them, prints, writes. Exit status 1 when a sample is missing. */
+export async function runVm(options: VmOptions): Promise<void> {
+  const print = (line: string) => void process.stdout.write(`${line}\n`);
+  const progress = (line: string) => void process.stderr.write(`${line}\n`);
+  const settings = {
+    rounds: options.rounds ?? (options.quick ? 3 : 5),
+    ms: options.ms ?? (options.quick ? 200 : 1000),
+    seed: options.seed,
+    maxOthers: options.maxOthers,
+    maxRetries: options.quick ? 0 : 3,
+    patienceMs: options.patience * 1000,
+  };
+  const machine = describeMachine();
+  const samples: Sample[] = [];
+  const failures = new Map<string, string>();
+  const program = fileURLToPath(new URL('guest.ts', import.meta.url));
+  const commands: string[] = [];
+  const log = (line: string) => void (line.includes(' -nodefaults ') ? commands.push(line) : progress(line));
+  const pair = await launchPair({ region: 'bench', regionBytes, program, say: progress, log });
+  try {
+    const { a, b, addressOfB } = pair;
+    progress('booting two VMs');
+    const answer = await pair.start(b, 'answer');
+    await answer.waitFor(/ready\n/);
+    const measure = await pair.start(a, 'measure', '--host', addressOfB);
+    await measure.waitFor(/ready\n/);
+    try {
+      for await (const sample of new Sampler(measure, [a.pid, b.pid]).run(settings)) {
+        samples.push(sample);
+        const { id, name, round, value, others } = sample;
+        progress(
+          `round ${round}/${settings.rounds}  ${id} ${name}: ${value.toPrecision(4)}  (others ${(others * 100).toFixed(0)} %)`,
+        );
+      }
+    } catch (error) {
+      const said = answer.stderr ? `; the answering guest said: ${answer.stderr}` : '';
+      failures.set('measure', `${(error as Error).message}${said}`);
+    }
+  } finally {
+    await pair.close();
+  }
+  const where = await accelerator();
+  const line = await machineLine();
+  const benchmarks = vmBenchmarks(where);
+  const rows = makeRows(benchmarks, samples);
+  print(`${line}, load ${machine.load.map((l) => l.toFixed(2)).join(' ')}`);
+  print(
+    `${settings.rounds} rounds of ${settings.ms} ms, one virtual CPU in each VM, not pinned, seed ${settings.seed}`,
+  );
+  printReport(benchmarks, rows, { samples, failures }, print);
+  const disturbed = samples.length > 0 ? median(samples.map((s) => s.others)) : 0;
+  if (disturbed > settings.maxOthers) {
+    const share = (disturbed * 100).toFixed(0);
+    print(
+      `\nothers used ${share} % of a CPU: the two polling guests did not have one each, a look and no result`,
+    );
+  }
+  if (options.json) {
+    const details = { machine: { ...machine, line, accelerator: where }, settings, commands, samples };
+    writeResults(options.json, rows, { ...details, failures: Object.fromEntries(failures) });
+    print(`\nrows: ${options.json}; raw samples and machine: ${detailsFile(options.json)}`);
+  }
+  const failed = failures.get('measure');
+  if (failed === undefined) return;
+  print(`\nnot every sample was taken: ${failed}`);
+  process.exitCode = 1;
+}
