@@ -98,6 +98,7 @@ const stages: Record<string, () => Promise<void>> = {
         '!test/support/**',
         '!test/run.ts',
         '!test/**/fixtures/**',
+        '!test/**/support.ts',
         '!test/**/peer*.ts',
         '!test/**/*.worker.ts',
       ]),
