@@ -29,9 +29,10 @@ program
   .option('--ms <n>', 'length of one sample, milliseconds (1000)', positive)
   .option(
     '--quick',
-    '3 rounds of 200 ms unless said otherwise, none taken again: a look, not a result',
+    '3 rounds of 400 ms unless said otherwise, none taken again: a look, not a result',
     false,
   )
+  .option('--cpus <a,b>', 'where the virtual CPUs of the two VMs run', '0,1')
   .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
   .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
   .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)

@@ -15,9 +15,15 @@ function batchSize(ms: number, warmUpNs: number, warmUpCount: number): number {
 
 /**
  * Runs `step(n)` (n operations) as a warm-up, then as five batches that fill it.
+ * `least`: operations of a batch at least, more than what may lie ready when it starts (in a ring, in a socket's buffer): a
+ * warm-up that a busy machine stalled would otherwise make batches that only empty it.
  * Returns nanoseconds per operation of each batch. The procedure of native/pair.h, with a longer warm-up.
  */
-export async function timeBatches(ms: number, step: (n: number) => void | Promise<void>): Promise<number[]> {
+export async function timeBatches(
+  ms: number,
+  step: (n: number) => void | Promise<void>,
+  least = 1,
+): Promise<number[]> {
   let count = 64;
   let spent = 0;
   for (const begin = performance.now(); ; ) {
@@ -29,7 +35,7 @@ export async function timeBatches(ms: number, step: (n: number) => void | Promis
     if (long && performance.now() - begin >= warmUpMs) break;
     if (!long) count *= 2;
   }
-  const n = batchSize(ms, spent, count);
+  const n = Math.max(least, batchSize(ms, spent, count));
   const batches: number[] = [];
   for (let b = 0; b < batchCount; b++) {
     const from = process.hrtime.bigint();

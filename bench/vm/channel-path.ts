@@ -2,9 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, Message, Region } from '../../src/index.ts';
 import { fail } from '../contestants/pair.ts';
 import { burstOf, Checker, fill, makePattern, stamp } from './content.ts';
-import { type Order, orders, serviceOf } from './orders.ts';
+import { dataBytes, type Order, orders, serviceOf } from './orders.ts';
 
-const dataBytes = 8 << 20;
 const silenceNs = 30e9;
 
 /** Failed tries after which a feeder lets its event loop run, to hear of a channel that closed. */

@@ -4,7 +4,7 @@ import { open } from '../../src/index.ts';
 import { timeBatches } from '../contestants/batches.ts';
 import { median } from '../harness/statistics.ts';
 import { answerChannels, measureChannel } from './channel-path.ts';
-import type { Command, GuestSample } from './orders.ts';
+import { type Command, type GuestSample, leastBatch } from './orders.ts';
 import { answerTcp, measureTcp } from './tcp-path.ts';
 
 // Runs in each of the two guests: `answer` in one, `measure` in the other, which takes a sample for every line on stdin.
@@ -37,7 +37,7 @@ async function measure(): Promise<void> {
     const { path, ms, ...order } = JSON.parse(line) as Command;
     const side =
       path === 'channel' ? await measureChannel(region, order) : await measureTcp(host, port, order);
-    const ns = await timeBatches(ms, side.step);
+    const ns = await timeBatches(ms, side.step, leastBatch(order));
     await side.end();
     const batches = order.what === 'rtt' ? ns : ns.map((one) => (order.bytes * 1e9) / one);
     const sample: GuestSample = { value: median(batches), batches };

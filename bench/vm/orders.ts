@@ -11,6 +11,14 @@ export const orders: readonly Order[] = [
 
 export type Path = 'channel' | 'tcp';
 
+/** Data area of a channel, each way. */
+export const dataBytes = 8 << 20;
+
+/** Four times what a channel holds: descriptors by default, or bytes. */
+export function leastBatch({ what, bytes }: Order): number {
+  return what === 'rtt' ? 1 : 4 * Math.min(256, dataBytes / bytes);
+}
+
 /** The id of the row an order belongs to. */
 export function rowId({ what, bytes }: Order): string {
   return what === 'rtt' ? `vm-rtt-${bytes}` : `vm-throughput-${bytes}`;

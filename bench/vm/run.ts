@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { accelerator, machineLine } from '../../qemu/facts.ts';
 import { launchPair } from '../../qemu/pair.ts';
+import { pinVirtualCpus } from '../../qemu/pin.ts';
 import { describeMachine } from '../harness/machine.ts';
 import { printReport } from '../harness/report.ts';
 import { detailsFile, writeResults } from '../harness/results.ts';
@@ -15,6 +16,7 @@ export interface VmOptions {
   readonly rounds?: number;
   readonly ms?: number;
   readonly quick: boolean;
+  readonly cpus: string;
   readonly seed: number;
   readonly maxOthers: number;
   readonly patience: number;
@@ -28,8 +30,9 @@ export async function runVm(options: VmOptions): Promise<void> {
   const progress = (line: string) => void process.stderr.write(`${line}\n`);
   const settings = {
     rounds: options.rounds ?? (options.quick ? 3 : 5),
-    ms: options.ms ?? (options.quick ? 200 : 1000),
+    ms: options.ms ?? (options.quick ? 400 : 1000),
     seed: options.seed,
+    cpus: options.cpus.split(',').map(Number),
     maxOthers: options.maxOthers,
     maxRetries: options.quick ? 0 : 3,
     patienceMs: options.patience * 1000,
@@ -46,6 +49,8 @@ export async function runVm(options: VmOptions): Promise<void> {
     progress('booting two VMs');
     const answer = await pair.start(b, 'answer');
     await answer.waitFor(/ready\n/);
+    // Left alone, the scheduler puts both polling virtual CPUs on one processor now and then, for milliseconds.
+    for (const [index, vm] of [a, b].entries()) await pinVirtualCpus(vm, settings.cpus[index]!);
     const measure = await pair.start(a, 'measure', '--host', addressOfB);
     await measure.waitFor(/ready\n/);
     try {
@@ -69,7 +74,7 @@ export async function runVm(options: VmOptions): Promise<void> {
   const rows = makeRows(benchmarks, samples);
   print(`${line}, load ${machine.load.map((l) => l.toFixed(2)).join(' ')}`);
   print(
-    `${settings.rounds} rounds of ${settings.ms} ms, one virtual CPU in each VM, not pinned, seed ${settings.seed}`,
+    `${settings.rounds} rounds of ${settings.ms} ms, one virtual CPU in each VM, on CPUs ${settings.cpus.join(' and ')}, seed ${settings.seed}`,
   );
   printReport(benchmarks, rows, { samples, failures }, print);
   const disturbed = samples.length > 0 ? median(samples.map((s) => s.others)) : 0;
