@@ -14,15 +14,15 @@ function batchSize(ms: number, warmUpNs: number, warmUpCount: number): number {
 }
 
 /**
- * Runs `step(n)` (n operations) as a warm-up, then as five batches that fill it.
- * `least`: operations of a batch at least, more than what may lie ready when it starts (in a ring, in a socket's buffer): a
- * warm-up that a busy machine stalled would otherwise make batches that only empty it.
+ * Runs `step(n)` (n operations) as a warm-up of at least `warmUp` milliseconds, then as five batches that fill `ms`, of at
+ * least `least` operations: more than what may lie ready in a ring or a socket's buffer when a batch starts. A warm-up that a
+ * busy machine stalled would otherwise make batches that only empty it.
  * Returns nanoseconds per operation of each batch. The procedure of native/pair.h, with a longer warm-up.
  */
 export async function timeBatches(
   ms: number,
   step: (n: number) => void | Promise<void>,
-  least = 1,
+  { least = 1, warmUp = warmUpMs } = {},
 ): Promise<number[]> {
   let count = 64;
   let spent = 0;
@@ -32,7 +32,7 @@ export async function timeBatches(
     if (pending) await pending;
     spent = Number(process.hrtime.bigint() - from);
     const long = spent >= (ms * 1e6) / 8;
-    if (long && performance.now() - begin >= warmUpMs) break;
+    if (long && performance.now() - begin >= warmUp) break;
     if (!long) count *= 2;
   }
   const n = Math.max(least, batchSize(ms, spent, count));
