@@ -183,6 +183,7 @@ export class Channel {
       for (let i = 0; i < 1000; i++) {
         const message = this.receive();
         if (message !== null) return message;
+        this.#receiver.touchAhead();
       }
       if (this.#end !== null) return null;
       const now = performance.now();

@@ -18,6 +18,8 @@ export const BURST_MESSAGES = 64;
 /** Fewer messages, or more bytes, than these are not worth a call to fetch ahead. */
 const PREFETCH_FROM = 4;
 const PREFETCH_BYTES = 16 << 10;
+/** Small messages follow each other at this distance. */
+const AHEAD_BYTES = 64;
 /** Most elements one message may have: two for a message across the end of the area, the rest is a peer's own business. */
 const MAX_ELEMENTS = 64;
 /** Room for the parts of a message to start with; it doubles from there, up to maxMessageBytes. */
@@ -52,6 +54,9 @@ export class Receiver {
   #givenBytes = 0;
   #flushedBytes = 0;
   #idlePolls = 0;
+  readonly #window: number;
+  /** What touchAhead read: kept, so that the load is not optimized away. */
+  touched = 0;
   readonly #burst = new ReceivedBurst(BURST_MESSAGES);
   /** What our event suppression structure says; zeroed memory means enabled. */
   #notifying = true;
@@ -66,6 +71,7 @@ export class Receiver {
     this.area = area;
     this.#base = base;
     this.#mask = queue.size - 1;
+    this.#window = Math.min(area.bytes.length, queue.size * AHEAD_BYTES);
     this.#messages = Array.from({ length: queue.size }, () => new Message(area));
     this.#ids = new Uint16Array(queue.size);
     this.#descriptors = new Int32Array(queue.size);
@@ -141,6 +147,16 @@ export class Receiver {
     message.pointAll(segments);
     if (chain.tag !== 0 || this.#parts !== null) return this.#collectPart(message, chain.tag !== 0);
     return message;
+  }
+
+  /**
+   * Looks at where the next message will probably lie, for a poll that found none: its line is then on the way together with
+   * the descriptor's instead of after it.
+   */
+  touchAhead(): void {
+    const last = (this.#next - 1) & this.#mask;
+    const ahead = this.#messages[last]!.offset + AHEAD_BYTES;
+    this.touched = this.area.words[(ahead >= this.#window ? 0 : ahead) >> 2]!;
   }
 
   /** Notes what has to be given back, and returns the object to lend. */
