@@ -154,8 +154,10 @@ export class Receiver {
    * the descriptor's instead of after it.
    */
   touchAhead(): void {
-    const last = (this.#next - 1) & this.#mask;
-    const ahead = this.#messages[last]!.offset + AHEAD_BYTES;
+    const last = this.#messages[(this.#next - 1) & this.#mask]!;
+    // Behind a large message the guess is worth nothing, and would only take lines from the sender.
+    if (last.length > AHEAD_BYTES) return;
+    const ahead = last.offset + AHEAD_BYTES;
     this.touched = this.area.words[(ahead >= this.#window ? 0 : ahead) >> 2]!;
   }
 
