@@ -10,7 +10,7 @@ import { machineLine } from './facts.ts';
 import { launchPair } from './pair.ts';
 
 // TCP between emulated machines is slow: it gets fewer rounds, not worse ones.
-const CHANNEL: Effort = { roundTrips: 2000, batches: 5, messages: 200_000, blocks: 2000 };
+const CHANNEL: Effort = { roundTrips: 20_000, batches: 7, messages: 1_000_000, blocks: 10_000 };
 const TCP: Effort = { roundTrips: 100, batches: 5, messages: 20_000, blocks: 400 };
 
 const { values } = parseArgs({

@@ -13,7 +13,10 @@ const SHORT = ['c-line', 'c-packed-ring', 'c-copy', 'c-eventfd', 'unix', 'virtio
 const BEGIN = '<!-- bench:begin -->';
 const END = '<!-- bench:end -->';
 
-export type MachineLine = Pick<Machine, 'cpu' | 'cpus' | 'hypervisor' | 'kernel' | 'node' | 'at'>;
+export type MachineLine = Pick<Machine, 'cpu' | 'cpus' | 'hypervisor' | 'kernel' | 'node' | 'at'> & {
+  /** In the results of VMs: processor, kernel, QEMU and accelerator in one line. */
+  readonly line?: string;
+};
 
 /** A number with the prefix that keeps it short: 1.45M, 12.2k, 0.85. */
 export function formatValue(value: number): string {
@@ -28,14 +31,18 @@ export function formatValue(value: number): string {
   return short.includes('e') ? String(Math.round(value)) : short;
 }
 
-/** The block: the machine in one line, then a table. Throws on rows that are none. */
-export function benchBlock(rows: readonly Row[], machine: MachineLine): string {
+/**
+ * The block: the machine in one line (a second one for the rows between VMs, with QEMU and accelerator), then a table.
+ * Throws on rows that are none.
+ */
+export function benchBlock(rows: readonly Row[], machine: MachineLine, vmLine?: string): string {
   for (const row of rows) checkRow(row);
   if (rows.length === 0) throw new Error('there is no row in it');
   const where = machine.hypervisor ? 'in a virtual machine' : 'no hypervisor';
   const date = machine.at.slice(0, 10);
   const lines = [
     `${machine.cpu}, ${machine.cpus} CPUs, ${where}; Linux ${machine.kernel}, Node ${machine.node.replace(/^v/, '')}; ${date}. Medians.`,
+    ...(vmLine === undefined ? [] : ['', `Rows \`vm-…\`: ${vmLine}.`]),
     '',
     '| id | what | ours | baseline | | ratio | samples |',
     '|---|---|---:|---|---:|---:|---:|',
@@ -88,9 +95,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     throw new Error('usage: npx tsx scripts/bench-doc.ts RESULT.json [VM-RESULT.json ...]');
   const rows = files.flatMap((file) => JSON.parse(readFileSync(file, 'utf8')) as Row[]);
   const machine = machineOf(files[0]!);
+  const vmLine = files.map((file) => machineOf(file).line).find((line) => line !== undefined);
   const write = (name: string, shown: readonly Row[]): void => {
     const path = new URL(`../${name}`, import.meta.url);
-    writeFileSync(path, replaceBlock(readFileSync(path, 'utf8'), benchBlock(shown, machine)));
+    writeFileSync(path, replaceBlock(readFileSync(path, 'utf8'), benchBlock(shown, machine, vmLine)));
     console.log(`${name}: ${shown.length} rows`);
   };
   write('docs/performance.md', rows);
