@@ -83,8 +83,8 @@ const coverage = [
   '--reporter=text-summary',
   '--reporter=lcovonly',
   '--reporter=json-summary',
+  // Last, and with its value attached: c8 takes a bare flag here to own the word behind it, which is the command.
   '--temp-directory=.cache/c8',
-  '--clean',
 ];
 
 const stages: Record<string, () => Promise<void>> = {
