@@ -62,6 +62,8 @@ t.test('root in one guest attacks everyone else', { skip }, async (t) => {
   const apart = await Talker.onHost(fleet, 'apart', { socket: calm.socket });
   await aside.order('hold', 'apart');
 
+  // Which attacks ended channels. A random one can miss what is in use, all of them cannot.
+  const felt: string[] = [];
   for (const [i, attack] of ATTACKS.entries())
     await t.test(attack, async (t) => {
       const { socket } = arenas[i]!;
@@ -82,10 +84,7 @@ t.test('root in one guest attacks everyone else', { skip }, async (t) => {
       t.ok(done.times > 0 && done.stores > 0);
 
       for (const member of members) await unharmed(t, member);
-      t.ok(
-        members.some(({ said }) => said.some(({ held }) => held)),
-        'the attack was felt: it ended channels',
-      );
+      if (members.some(({ said }) => said.some(({ held }) => held))) felt.push(attack);
       t.ok(server.running, 'the server is alive');
       const { regions } = await server.status();
       t.strictSame(
@@ -107,6 +106,7 @@ t.test('root in one guest attacks everyone else', { skip }, async (t) => {
       for (const member of members) await member.kill();
     });
 
+  t.ok(felt.length > 0, `the attacks were felt: ${felt.join(', ')} ended channels`);
   t.strictSame(await fleet.finish(), [], 'no QEMU is left');
   t.ok(server.running, 'the server outlived them');
   t.equal(await server.stop(), 0, 'and stops when told');
