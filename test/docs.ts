@@ -111,7 +111,7 @@ t.test('every ivshmem command and option is one', async (t) => {
   // What errors tell people to type counts as well.
   const remedies = globSync([
     'src/errors/*.ts',
-    'src/channel/refusal.ts',
+    'src/membership/refusal.ts',
     'src/backend/*.ts',
     'src/setup/**/*.ts',
   ]);

@@ -13,6 +13,7 @@ const level: Readonly<Record<string, number>> = {
   backend: 2,
   vfio: 2,
   ivshmem: 3,
+  membership: 3,
   virtqueue: 3,
   channel: 4,
   virtio: 4,

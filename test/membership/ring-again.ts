@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { RingAgain } from '../../src/channel/ring-again.ts';
+import { RingAgain } from '../../src/membership/ring-again.ts';
 import { MEMBER_W } from '../../src/memory/layout.ts';
 
 /** A clock and an interval that move only when told. */

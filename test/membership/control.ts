@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
-import { ControlClient } from '../../src/channel/control.ts';
 import { IvshmemError } from '../../src/errors/index.ts';
+import { ControlClient } from '../../src/membership/control.ts';
 import {
   LAYOUT_MAJOR,
   LAYOUT_MINOR,

@@ -1,0 +1,238 @@
+import { IvshmemError } from '../errors/index.ts';
+import { type RegionHeader, readHeader } from '../memory/header.ts';
+import { CONTROL_BIT, MEMBER_W, NAME_BYTES, PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
+import { isName } from '../memory/names.ts';
+import { collect, post } from '../memory/pending.ts';
+import { binding, type LoopWaiter } from '../native/binding.ts';
+import { ControlClient } from './control.ts';
+import type { RegionDevice } from './device.ts';
+import { RingAgain } from './ring-again.ts';
+import { adaptive, type WaitStrategy } from './wait.ts';
+
+export interface AttachmentOptions {
+  readonly name: string;
+  readonly wait?: WaitStrategy;
+}
+
+/** Who is told of marks in this member's block. What these throw leaves the loop after everybody was served. */
+export interface Marks {
+  channel(number: number): void;
+  /** The server has something: channel events, a view. A reply was collected before. */
+  control(): void;
+}
+
+const POLL_MS = 1;
+const NOTIFY_VECTOR = 0;
+
+/** A member's presence in a region: its slot, its mailbox to the server, and the one place where it waits. */
+export class Attachment {
+  readonly header: RegionHeader;
+  readonly name: string;
+  /** This member's slot: its peer ID on the device. */
+  readonly slot: number;
+  readonly device: RegionDevice;
+  /** Header and tables: everything before the heap. */
+  readonly words: Int32Array;
+  /** Word index of this member's block. */
+  readonly base: number;
+  readonly control: ControlClient;
+  readonly #marks: Marks;
+  readonly #waiter: LoopWaiter;
+  readonly #ringAgain: RingAgain;
+  readonly #visit = (index: number): void => this.#serve(index);
+  #waiters = 0;
+  #faults: unknown[] = [];
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #removedListeners: ((error: IvshmemError) => void)[] = [];
+  #shutListeners: (() => void)[] = [];
+
+  /** Takes ownership of the device unless it throws; a HELLO makes it a member. */
+  constructor(device: RegionDevice, options: AttachmentOptions, marks: Marks) {
+    this.header = readHeader(device.memory, device.memory.byteLength);
+    this.device = device;
+    this.name = options.name;
+    this.slot = device.ivPosition;
+    this.#marks = marks;
+    if (this.slot <= SERVER_SLOT || this.slot >= this.header.slots) {
+      const why = `peer ID ${this.slot} has no slot in a region of ${this.header.slots}`;
+      throw new IvshmemError('ERR_IVSHMEM_REFUSED', {
+        operation: 'join',
+        on: device.on,
+        why,
+        hint: 'Use the ivshmem server of this package.',
+      });
+    }
+    this.words = new Int32Array(device.memory, 0, (this.header.heapPage * PAGE_BYTES) / 4);
+    this.base = this.memberBase(this.slot);
+    this.#ringAgain = new RingAgain(
+      this.words,
+      (slot) => this.memberBase(slot),
+      (slot) => this.#ring(slot),
+    );
+    this.#waiter = this.#createWaiter(options.wait ?? adaptive);
+    const notifyServer = (): void => this.notify(SERVER_SLOT, this.slot);
+    this.control = new ControlClient(this.words, this.base, device.on, notifyServer, (change) =>
+      this.wait(change),
+    );
+    // A channel's end must be heard of even while nobody waits for messages; unref'ed, this keeps nothing alive.
+    if (device.vectors > 0) this.#waiter.start();
+    device.onRemoved(() => this.#removed());
+  }
+
+  /** Refuses a name no member can have. */
+  static checkName(name: string): void {
+    if (!isName(name, NAME_BYTES)) {
+      const params = { name: JSON.stringify(name), what: 'member', bytes: NAME_BYTES };
+      throw new IvshmemError('ERR_IVSHMEM_NAME', params);
+    }
+  }
+
+  get state(): 'open' | 'closing' | 'closed' {
+    return this.#state;
+  }
+
+  /** Becomes a member of the region. */
+  async hello(): Promise<void> {
+    await this.control.hello(this.name);
+  }
+
+  /** Says goodbye and lets go of everything. Call leaving() first. */
+  async goodbye(): Promise<void> {
+    try {
+      await this.control.goodbye();
+    } finally {
+      this.shut();
+    }
+  }
+
+  /** Begins to leave; false when that began before. */
+  leaving(): boolean {
+    if (this.#state !== 'open') return false;
+    this.#state = 'closing';
+    return true;
+  }
+
+  /** Lets go of everything without a word to the server. Idempotent. */
+  shut(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#ringAgain.close();
+    this.#waiter.close();
+    for (const callback of this.#shutListeners.splice(0)) callback();
+    this.device.close();
+  }
+
+  /** Calls back once when the device is unplugged, before shut(). */
+  onRemoved(callback: (error: IvshmemError) => void): void {
+    this.#removedListeners.push(callback);
+  }
+
+  /** Calls back once when the attachment ends, however it ends. */
+  onShut(callback: () => void): void {
+    this.#shutListeners.push(callback);
+  }
+
+  /** ERR_IVSHMEM_CLOSED unless this member is there. */
+  check(operation: string): void {
+    if (this.#state !== 'open')
+      throw new IvshmemError('ERR_IVSHMEM_CLOSED', { operation, on: `the region ${this.device.on}` });
+  }
+
+  /** [spins that found work, sleeps, bells, spurious bells] of the waiter. */
+  waitStatistics(): number[] {
+    return this.#waiter.statistics();
+  }
+
+  /** Word index of a slot's member block. */
+  memberBase(slot: number): number {
+    return ((this.header.memberPage + slot) * PAGE_BYTES) / 4;
+  }
+
+  /** Serves every mark; the exceptions of handlers leave only after everyone was served. */
+  poll(): void {
+    if (this.#state === 'closed') return;
+    collect(this.words, this.base, this.#visit);
+    if (this.#faults.length > 0) {
+      const [first] = this.#faults;
+      this.#faults = [];
+      throw first;
+    }
+  }
+
+  /** Marks `index` in another member's block (or our slot in the server's), and rings if that one sleeps. */
+  notify(slot: number, index: number): void {
+    if (this.#state === 'closed') return;
+    if (slot >= this.header.slots) return;
+    if (post(this.words, this.memberBase(slot), index)) {
+      this.#ring(slot);
+      this.#ringAgain.remember(slot, index);
+    }
+  }
+
+  /** Marks a channel in our own block: the loop comes back to it after the others. */
+  postSelf(index: number): void {
+    post(this.words, this.base, index);
+  }
+
+  /** Whoever waits keeps the process alive. */
+  wait(change: 1 | -1): void {
+    const before = this.#waiters > 0;
+    this.#waiters += change;
+    const now = this.#waiters > 0;
+    if (this.#state === 'closed' || now === before) return;
+    if (now) this.#waiter.ref();
+    else this.#waiter.unref();
+    if (this.device.vectors > 0) return;
+    // Without interrupts waiting means polling, which only happens while somebody waits.
+    if (now) this.#waiter.start();
+    else this.#waiter.stop();
+  }
+
+  /** A request whose answer nobody waits for: its failure means the server is gone, which the process is told. */
+  background(request: Promise<void>): void {
+    request.catch((error: unknown) => {
+      if (
+        this.#state === 'open' &&
+        !(error instanceof IvshmemError && error.code === 'ERR_IVSHMEM_REFUSED')
+      ) {
+        process.emitWarning(error as Error);
+      }
+    });
+  }
+
+  #createWaiter(wait: WaitStrategy): LoopWaiter {
+    const at = this.base * 4;
+    const { memory, vectors } = this.device;
+    return new binding.LoopWaiter({
+      words: new Int32Array(memory, at + MEMBER_W.summary * 4, 16),
+      armed: new Int32Array(memory, at + MEMBER_W.armed * 4, 1),
+      eventfd: vectors > 0 ? this.device.takeVector(NOTIFY_VECTOR) : -1,
+      spinNs: wait.spinNs,
+      pollMs: POLL_MS,
+      onWork: () => this.poll(),
+    });
+  }
+
+  #serve(index: number): void {
+    try {
+      if (index !== CONTROL_BIT) this.#marks.channel(index);
+      else {
+        this.control.collectReply();
+        this.#marks.control();
+      }
+    } catch (error) {
+      this.#faults.push(error);
+    }
+  }
+
+  #ring(slot: number): void {
+    if (this.#state !== 'closed') this.device.ring(slot, NOTIFY_VECTOR);
+  }
+
+  #removed(): void {
+    const error = new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on: this.device.on });
+    this.control.abandon(error);
+    for (const callback of this.#removedListeners.splice(0)) callback(error);
+    this.shut();
+  }
+}
