@@ -1,15 +1,12 @@
 import { IvshmemError } from '../errors/index.ts';
+import type { ChannelEnd } from './channel-end.ts';
 import type { ChannelHost } from './channel-host.ts';
 import type { DataArea, Message, ReceivedBurst, Reservation, ReservedBurst } from './message.ts';
 import type { Receiver } from './receiver.ts';
 import type { Sender } from './sender.ts';
+import { HandlerFault, SERVED_IN_A_ROW, Serving } from './serving.ts';
+import { Waiters } from './waiters.ts';
 import { Writer } from './writer.ts';
-
-/** Messages one channel may handle in a row before the others get their turn. */
-const BURST = 64;
-
-/** Why a channel ended: `closed` by the peer, `died` with the peer, `closed-here`, or `broken` by a fault of the peer. */
-export type ChannelEnd = 'closed' | 'died' | 'closed-here' | 'broken';
 
 export interface ChannelIdentity {
   /** Number in the channel table. */
@@ -30,12 +27,13 @@ export class Channel {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #host: ChannelHost;
-  #handler: ((message: Message) => void) | null = null;
-  #readers: (() => void)[] = [];
-  #writers: (() => void)[] = [];
+  /** Who waits for messages, and who waits for room to send. */
+  readonly #readers: Waiters;
+  readonly #writers: Waiters;
+  readonly #writer: Writer;
+  #serving: Serving | null = null;
   #end: ChannelEnd | null = null;
   #error: IvshmemError | null = null;
-  readonly #writer: Writer;
   /** Looks for a message by next() since the event loop last ran. */
   #looks = 0;
   #endListeners: ((end: ChannelEnd) => void)[] = [];
@@ -47,6 +45,8 @@ export class Channel {
     this.#sender = sender;
     this.#receiver = receiver;
     this.#host = host;
+    this.#readers = new Waiters(host);
+    this.#writers = new Waiters(host);
     this.#writer = new Writer({
       capacity: sender.capacity,
       send: (bytes) => this.send(bytes),
@@ -176,7 +176,7 @@ export class Channel {
   /** Busy-polls for a message, for at most `maxNs` nanoseconds; the event loop stands still meanwhile. */
   spin(maxNs: number): Message | null {
     // Whoever else waits on this channel sleeps through the spin and must be told of what comes after it.
-    if (this.#handler === null && this.#readers.length === 0) this.#receiver.disableNotifications();
+    if (this.#serving === null && this.#readers.count === 0) this.#receiver.disableNotifications();
     // The clock costs as much as a third of a round trip, so it is not looked at before the first thousand polls.
     let deadline = 0;
     for (;;) {
@@ -196,7 +196,7 @@ export class Channel {
   /** Resolves with the next message, lent until `release`; null at the end of the channel. */
   async next(): Promise<Message | null> {
     for (;;) {
-      if (this.#looks++ >= BURST) {
+      if (this.#looks++ >= SERVED_IN_A_ROW) {
         // A flood, of messages or of parts without end, must not keep the loop from its other work.
         this.#looks = 0;
         await new Promise((resolve) => setImmediate(resolve));
@@ -208,7 +208,7 @@ export class Channel {
       if (this.#receiver.enableNotifications()) continue;
       this.#receiver.flush();
       this.#looks = 0;
-      await this.#wait(this.#readers);
+      await this.#readers.wait();
     }
   }
 
@@ -232,13 +232,10 @@ export class Channel {
    */
   serve(handler: ((message: Message) => void) | null): void {
     if (handler !== null && this.#isDeaf()) return;
-    if (this.#handler === null && handler !== null) this.#host.waiting(1);
-    if (this.#handler !== null && handler === null) this.#host.waiting(-1);
-    this.#handler = handler;
-    if (handler !== null) {
-      this.#receiver.enableNotifications();
-      this.#host.postSelf();
-    }
+    const before = this.#serving;
+    this.#serving = handler === null ? null : new Serving(handler, this, this.#receiver, this.#host);
+    // Last, so that the region's waiter does not stop for a moment when one handler follows another.
+    before?.stop();
   }
 
   /** Calls back once when the channel ends, at once if it has. */
@@ -269,7 +266,14 @@ export class Channel {
     if (this.#isDeaf()) return;
     this.#receiver.flush();
     this.#wakeEveryone();
-    if (this.#handler !== null) this.#drain();
+    if (this.#serving === null) return;
+    try {
+      this.#serving.burst();
+    } catch (error) {
+      if (error instanceof HandlerFault) throw error.cause;
+      const fault = this.#fault(error);
+      if (this.#error !== fault) throw fault;
+    }
   }
 
   /** For the region: the peer closed or died. */
@@ -280,40 +284,6 @@ export class Channel {
   /** For the region: the channel's entry in the table makes no sense any more. */
   broke(error: IvshmemError): void {
     if (this.#end === null) this.#fault(error);
-  }
-
-  #drain(): void {
-    let more = true;
-    try {
-      for (let n = 0; n < BURST && this.#handler !== null; n++) {
-        const message = this.#receiver.receive();
-        if (message !== null) this.#handOver(message);
-        else if (!this.#receiver.hasMessage()) {
-          more = false;
-          this.#receiver.flush();
-          // Nothing will come any more: do not keep the process alive for it.
-          if (this.#end !== null) this.serve(null);
-          return;
-        }
-      }
-    } catch (error) {
-      if (error instanceof HandlerFault) throw error.cause;
-      more = false;
-      const fault = this.#fault(error);
-      if (this.#error !== fault) throw fault;
-    } finally {
-      if (more && this.#handler !== null) this.#host.postSelf();
-    }
-  }
-
-  #handOver(message: Message): void {
-    try {
-      this.#handler?.(message);
-    } catch (cause) {
-      throw new HandlerFault(cause);
-    } finally {
-      if (message.lent) this.release(message);
-    }
   }
 
   #sendPart(piece: Uint8Array, more: boolean): boolean {
@@ -335,9 +305,9 @@ export class Channel {
     if (!this.#startWaiting()) {
       // The receiver may hold buffers back and sleep: make it flush.
       this.#host.notifyPeer();
-      await this.#wait(this.#writers);
+      await this.#writers.wait();
     }
-    if (this.#writers.length === 0 && this.#end !== 'closed-here') this.#sender.stopWaiting();
+    if (this.#writers.count === 0 && this.#end !== 'closed-here') this.#sender.stopWaiting();
     return this.#end === null;
   }
 
@@ -349,25 +319,20 @@ export class Channel {
     }
   }
 
-  #wait(list: (() => void)[]): Promise<void> {
-    this.#host.waiting(1);
-    return new Promise<void>((resolve) => list.push(resolve)).finally(() => this.#host.waiting(-1));
-  }
-
   #finish(end: ChannelEnd): void {
     this.#end = end;
     this.#wakeEveryone();
     if (end === 'broken') this.serve(null);
     // The handler gets what is still in the ring, then lets go.
-    else if (this.#handler !== null) this.#host.postSelf();
+    else if (this.#serving !== null) this.#host.postSelf();
     const listeners = this.#endListeners;
     this.#endListeners = [];
     for (const listener of listeners) listener(end);
   }
 
   #wakeEveryone(): void {
-    wakeAll(this.#writers);
-    wakeAll(this.#readers);
+    this.#writers.wakeAll();
+    this.#readers.wakeAll();
   }
 
   /** Nothing can be received any more, whatever is in the ring. */
@@ -383,15 +348,4 @@ export class Channel {
     }
     return error;
   }
-}
-
-/** Tells an exception of the handler from one of the ring. */
-class HandlerFault extends Error {
-  constructor(cause: unknown) {
-    super('the handler threw', { cause });
-  }
-}
-
-function wakeAll(list: (() => void)[]): void {
-  if (list.length > 0) for (const wake of list.splice(0)) wake();
 }
