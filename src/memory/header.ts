@@ -8,6 +8,7 @@ import {
   MAGIC_1,
   MAX_CHANNELS,
   MAX_SLOTS,
+  membershipPages,
   PAGE_BYTES,
   REGION_NAME_BYTES,
   tablePages,
@@ -27,6 +28,8 @@ export interface RegionHeader {
   readonly memberPage: number;
   readonly channelTablePage: number;
   readonly heapPage: number;
+  /** 0: this region has no membership part (layout 1.0). */
+  readonly membershipPage: number;
   /** 32 hexadecimal digits; another one is another region, whatever the name. */
   readonly uuid: string;
   readonly name: string;
@@ -73,6 +76,7 @@ export function readHeader(memory: ArrayBuffer, mappedBytes: number = memory.byt
     memberPage: word(HEADER_W.memberPage),
     channelTablePage: word(HEADER_W.channelTablePage),
     heapPage: word(HEADER_W.heapPage),
+    membershipPage: minor === 0 ? 0 : word(HEADER_W.membershipPage),
     uuid: Buffer.from(copy.buffer, HEADER_W.uuid * 4, 16).toString('hex'),
     name: readName(copy, HEADER_W.name, REGION_NAME_BYTES),
   };
@@ -106,6 +110,7 @@ export function writeHeader(memory: ArrayBuffer, header: NewHeader): void {
   words[HEADER_W.memberPage] = pages.memberPage;
   words[HEADER_W.channelTablePage] = pages.channelTablePage;
   words[HEADER_W.heapPage] = pages.heapPage;
+  words[HEADER_W.membershipPage] = pages.membershipPage;
   new Uint8Array(memory, HEADER_W.uuid * 4, 16).set(header.uuid);
   writeName(words, HEADER_W.name, REGION_NAME_BYTES, header.name);
   words[HEADER_W.checksum] = checksum(words);
@@ -133,12 +138,16 @@ function checkShape(header: RegionHeader, mappedBytes: number): void {
   // A higher minor may put something in between: only order and room are asked for.
   const least = tablePages(slots, channels);
   const memberPages = least.memberPage - least.slotTablePage;
-  const channelPages = least.heapPage - least.channelTablePage;
+  const channelPages = least.membershipPage - least.channelTablePage;
   if (header.slotTablePage < 1) refuse('slotTablePage', header.slotTablePage);
   if (header.memberPage < header.slotTablePage + memberPages) refuse('memberPage', header.memberPage);
   if (header.channelTablePage < header.memberPage + slots)
     refuse('channelTablePage', header.channelTablePage);
-  if (header.heapPage < header.channelTablePage + channelPages) refuse('heapPage', header.heapPage);
+  const { membershipPage } = header;
+  if (membershipPage !== 0) {
+    if (membershipPage < header.channelTablePage + channelPages) refuse('membershipPage', membershipPage);
+    if (header.heapPage < membershipPage + membershipPages(slots)) refuse('heapPage', header.heapPage);
+  } else if (header.heapPage < header.channelTablePage + channelPages) refuse('heapPage', header.heapPage);
   if (header.heapPage > header.regionPages) refuse('heapPage', header.heapPage);
 }
 

@@ -1,12 +1,13 @@
 /**
- * The shared-memory layout of a region, version 1.0. docs/shared-memory.md is the normative text; a test holds the
+ * The shared-memory layout of a region, version 1.1. docs/shared-memory.md is the normative text; a test holds the
  * two together. All fields are little-endian 32-bit words; `W` constants are word indices within their structure.
  * Nothing here is a pointer: positions are pages of 4096 bytes or byte offsets from the start of the region.
  */
 
 export const PAGE_BYTES = 4096;
 export const LAYOUT_MAJOR = 1;
-export const LAYOUT_MINOR = 0;
+/** 1.1 added the membership part; a 1.0 region says membershipPage 0. */
+export const LAYOUT_MINOR = 1;
 /** "IVSH" "MEM1", the first eight bytes. */
 export const MAGIC_0 = 0x48535649;
 export const MAGIC_1 = 0x314d454d;
@@ -34,6 +35,8 @@ export const HEADER_W = {
   memberPage: 8,
   channelTablePage: 9,
   heapPage: 10,
+  /** 0: the region has no membership part (version 1.0). */
+  membershipPage: 11,
   /** 16 random bytes, new each time a server formats the region. */
   uuid: 12,
   /** NAME_BYTES x 2 bytes of UTF-8, NUL-padded. */
@@ -73,7 +76,41 @@ export const MEMBER_W = {
   /** Channel events from the server: [count], then at `events` a ring of EVENT_ENTRIES channel numbers; count last (release). */
   eventCount: 832,
   events: 848,
+  /** DRAFT_BYTES of items (memory/member-record.ts) for DESCRIBE. Written by the member. */
+  draft: 288,
+  /** Generation of the driver's life that has ended; written when it cannot say GOODBYE any more, `obituary` last (release). */
+  obituary: 544,
+  /** REASON_* of it. */
+  obituaryReason: 545,
+  /** Not 0: the holder of the slot wants CONTROL_BIT for every view. Written by the member. */
+  watching: 560,
+  /** Server: a new number asks for statistics and a sign of life. */
+  pulse: 576,
+  /** Member: the last `pulse` answered (release, after the statistics). */
+  pulseAnswer: 592,
+  /** 32 counters of 64 bits (low word, high word) in the order of STATISTICS. Written by the member when a pulse asks. */
+  statistics: 704,
 } as const;
+export const DRAFT_BYTES = 1024;
+/** What the counters of a member's statistics mean, by position; the rest is 0. */
+export const STATISTICS = [
+  'messagesSent',
+  'bytesSent',
+  'messagesReceived',
+  'bytesReceived',
+  /** Doorbells this member rang. */
+  'doorbellsRung',
+  /** Doorbells that woke it, and those among them that brought nothing. */
+  'doorbellsTaken',
+  'doorbellsSpurious',
+  /** How often it went to sleep. */
+  'sleeps',
+  /** How often spinning found work. */
+  'spins',
+  'channelsOpened',
+  'channelsEnded',
+] as const;
+export type StatisticName = (typeof STATISTICS)[number];
 export const SUMMARY_WORDS = 16;
 /** Words of the summary line that hold marks themselves: one store tells of one of the first 256 channels. */
 export const DIRECT_WORDS = 8;
@@ -85,12 +122,16 @@ export const EVENT_ENTRIES = 128;
 export const CONTROL_BIT = 0;
 
 /** Operations of the request mailbox. Arguments follow in word order. */
-export const OP_HELLO = 1; // [version, generation, name(8 words)]
+export const OP_HELLO = 1; // [version, generation, name(8 words), from 1.1: backend] -> [slot epoch]
 export const OP_LISTEN = 2; // [service(16 words)] -> [listener]
 export const OP_UNLISTEN = 3; // [listener]
 export const OP_CONNECT = 4; // [queueSize, dataBytes, peerName(8 words), service(16 words)] -> [channel, generation]
 export const OP_CLOSE = 5; // [channel, generation]
-export const OP_GOODBYE = 6; // []
+export const OP_GOODBYE = 6; // [from 1.1: reason]
+export const OP_DESCRIBE = 7; // [bytes of items in draft]
+export const OP_DRAIN = 8; // []
+export const OP_SUSPECT = 9; // [milliseconds, 0: no longer]
+export const OP_REFRESH = 10; // []
 
 export const STATUS_OK = 0;
 export const STATUS_VERSION = 1;
@@ -101,6 +142,7 @@ export const STATUS_NAME_TAKEN = 5;
 export const STATUS_BAD_REQUEST = 6;
 export const STATUS_NOT_ATTACHED = 7;
 export const STATUS_QUOTA = 8;
+export const STATUS_EVICTED = 9;
 
 /** Channel table entry: written by the server only. */
 export const CHANNEL_BYTES = 64;
@@ -132,6 +174,11 @@ export const CLOSED_DIED = 4;
 export const DESCRIPTOR_BYTES = 16;
 /** Each event suppression structure sits alone on 128 bytes (two lines: adjacent-line prefetch). */
 export const SUPPRESSION_STRIDE = 128;
+/**
+ * Where a driver event suppression structure's 128 bytes hold what its side sent on the channel: messages, bytes, each 64 bits
+ * (low word, high word). Written when a pulse asks, never on the way of a message.
+ */
+export const CHANNEL_STATISTICS = 64;
 export const MIN_QUEUE_SIZE = 2;
 export const MAX_QUEUE_SIZE = 32768;
 
@@ -163,14 +210,22 @@ export function channelLayout(
   return { directions: [at(0), at(head + dataBytes)], bytes: 2 * (head + dataBytes) };
 }
 
+/** Bytes of one record of the membership table: the longest record there is. */
+export const RECORD_BYTES = 1024;
+/** The view log, a power of two. */
+export const LOG_BYTES = 64 << 10;
+
 /** Where the tables of a region of this shape lie, in pages. */
-export function tablePages(
-  slots: number,
-  channels: number,
-): { slotTablePage: number; memberPage: number; channelTablePage: number; heapPage: number } {
+export function tablePages(slots: number, channels: number) {
   const slotTablePage = 1;
   const memberPage = slotTablePage + pageUp(slots * SLOT_BYTES) / PAGE_BYTES;
   const channelTablePage = memberPage + slots;
-  const heapPage = channelTablePage + pageUp(channels * CHANNEL_BYTES) / PAGE_BYTES;
-  return { slotTablePage, memberPage, channelTablePage, heapPage };
+  const membershipPage = channelTablePage + pageUp(channels * CHANNEL_BYTES) / PAGE_BYTES;
+  const heapPage = membershipPage + membershipPages(slots);
+  return { slotTablePage, memberPage, channelTablePage, membershipPage, heapPage };
+}
+
+/** Pages of the membership part: its header, two copies of the table, the log. */
+export function membershipPages(slots: number): number {
+  return 1 + (2 * pageUp(slots * RECORD_BYTES) + LOG_BYTES) / PAGE_BYTES;
 }

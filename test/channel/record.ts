@@ -14,6 +14,7 @@ const header: RegionHeader = {
   slotTablePage: 1,
   memberPage: 2,
   channelTablePage: 18,
+  membershipPage: 0,
   heapPage: 19,
   uuid: '',
   name: 'test',

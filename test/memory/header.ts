@@ -25,7 +25,7 @@ function region(): { memory: ArrayBuffer; words: Int32Array; seal(): void } {
 
 t.test('what is written is read', async (t) => {
   t.same(readHeader(region().memory), {
-    minor: 0,
+    minor: 1,
     regionPages: 256,
     slots: 64,
     vectors: 2,
@@ -33,7 +33,8 @@ t.test('what is written is read', async (t) => {
     slotTablePage: 1,
     memberPage: 2,
     channelTablePage: 66,
-    heapPage: 82,
+    membershipPage: 82,
+    heapPage: 131,
     uuid: '00112233445566778899aabbccddeeff',
     name: 'région',
   });
@@ -43,7 +44,7 @@ t.test('a higher minor version is accepted', async (t) => {
   const { memory, words, seal } = region();
   words[HEADER_W.version]! += 3;
   seal();
-  t.equal(readHeader(memory).minor, 3);
+  t.equal(readHeader(memory).minor, 4);
 });
 
 t.test('every way a header can be wrong', async (t) => {
@@ -102,4 +103,21 @@ t.test('random damage is always a catalogued error or a header that holds togeth
     }
   }
   t.pass('damaged');
+});
+
+t.test('a region of version 1.0 has no membership part', async (t) => {
+  const { memory, words, seal } = region();
+  words[HEADER_W.version]! -= 1;
+  words[HEADER_W.membershipPage] = 12345;
+  seal();
+  t.match(readHeader(memory), { minor: 0, membershipPage: 0 });
+});
+
+t.test('a membership part that does not fit is refused', async (t) => {
+  for (const page of [81, 100]) {
+    const { memory, words, seal } = region();
+    words[HEADER_W.membershipPage] = page;
+    seal();
+    t.throws(() => readHeader(memory), { code: 'ERR_IVSHMEM_REGION_GARBAGE' });
+  }
 });

@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import * as layout from '../../src/memory/layout.ts';
+import { MAX_ITEMS_BYTES, RECORD_W } from '../../src/memory/member-record.ts';
+import * as membership from '../../src/memory/membership.ts';
 
 const document = readFileSync(new URL('../../docs/shared-memory.md', import.meta.url), 'utf8');
 
 /** The rows of the first table below a heading: cells, without the table's own head. */
-function table(heading: string): string[][] {
-  const start = document.indexOf(`\n## ${heading}`);
+function table(heading: string, sub?: string): string[][] {
+  const section = document.indexOf(`\n## ${heading}`);
+  const start = sub === undefined ? section : document.indexOf(`\n### ${sub}`, section);
   const [, body] = /^\|.*\n\|[-|]+\n((?:\|.*\n)+)/m.exec(document.slice(start)) ?? [];
   if (start < 0 || body === undefined) throw new Error(`no table below ${heading}`);
   const cells = (line: string): string[] => line.split('|').slice(1, -1);
@@ -17,9 +20,9 @@ function table(heading: string): string[][] {
 }
 
 /** field -> word, of a table whose first two columns are words and fields. */
-function words(heading: string): Map<string, number> {
+function words(heading: string, sub?: string): Map<string, number> {
   const found = new Map<string, number>();
-  for (const row of table(heading)) {
+  for (const row of table(heading, sub)) {
     const numbers = row[0]!.match(/\d+/g)!.map(Number);
     const fields = row[1]!.split(',').map((field) => field.trim());
     for (const [i, field] of fields.entries()) found.set(field, (numbers[0] ?? 0) + i);
@@ -54,8 +57,38 @@ t.test('channel table entries', async (t) => {
   for (const [field, word] of Object.entries(layout.CHANNEL_W)) t.equal(found.get(field), word, field);
 });
 
+t.test('the membership part and its records', async (t) => {
+  const header = words('Membership');
+  for (const [field, word] of Object.entries(membership.MEMBERSHIP_W))
+    t.equal(header.get(field), word, field);
+  const record = words('Membership', 'Records');
+  for (const [field, word] of Object.entries(RECORD_W)) t.equal(record.get(field), word, field);
+  t.match(document, `at most ${MAX_ITEMS_BYTES} |`);
+  const listed = (heading: string): string[] =>
+    new RegExp(`^${heading}: (.*)\\.$`, 'm').exec(document)![1]!.split(', ');
+  t.strictSame(
+    listed('Reasons'),
+    membership.REASONS.map((reason, i) => `${i} ${reason}`),
+  );
+  for (const line of listed('Kinds')) {
+    const [number, name] = line.split(' ');
+    t.equal(
+      (membership as Record<string, unknown>)[`KIND_${name!.toUpperCase()}`],
+      Number(number),
+      String(name),
+    );
+  }
+  const states = /^States: ((?:.|\n)*?)\.$/m.exec(document)![1]!;
+  for (const [, number, name] of states.matchAll(/(\d) (\w+)/g))
+    t.equal(
+      (membership as Record<string, unknown>)[`STATE_${name!.toUpperCase()}`],
+      Number(number),
+      String(name),
+    );
+});
+
 t.test('operations and statuses', async (t) => {
-  for (const [, number, name] of document.matchAll(/^\| (\d) ([A-Z]+) \|/gm)) {
+  for (const [, number, name] of document.matchAll(/^\| (\d+) ([A-Z]+) \|/gm)) {
     t.equal((layout as Record<string, unknown>)[`OP_${name}`], Number(number), `OP_${name}`);
   }
   const statuses: [string, number][] = [
@@ -68,6 +101,7 @@ t.test('operations and statuses', async (t) => {
     ['bad request', layout.STATUS_BAD_REQUEST],
     ['not attached', layout.STATUS_NOT_ATTACHED],
     ['quota', layout.STATUS_QUOTA],
+    ['evicted', layout.STATUS_EVICTED],
   ];
   const line = /^Status: (.*)\.$/m.exec(document)![1]!;
   t.equal(line, statuses.map(([name, number]) => `${number} ${name}`).join(', '));
@@ -77,7 +111,8 @@ t.test('the structures do not overlap, and channel memory is laid out as told', 
   const pages = layout.tablePages(layout.MAX_SLOTS, layout.MAX_CHANNELS);
   t.equal(pages.memberPage - pages.slotTablePage, 4);
   t.equal(pages.channelTablePage - pages.memberPage, layout.MAX_SLOTS);
-  t.equal(pages.heapPage - pages.channelTablePage, 128);
+  t.equal(pages.membershipPage - pages.channelTablePage, 128);
+  t.equal(pages.heapPage - pages.membershipPage, 1 + 2 * 64 + 16);
   const { directions, bytes } = layout.channelLayout(256, 8192);
   for (const { ring, driverEvent, deviceEvent, data } of directions) {
     t.equal(driverEvent - ring, 16 * 256);
