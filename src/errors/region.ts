@@ -38,4 +38,10 @@ export const regionErrors = {
     remedy: 'Try again; if it stays so, look at the log of `ivshmem server`.',
     kind: 'failure',
   },
+  ERR_IVSHMEM_DIRECTORY: {
+    attempted: 'read the membership directory',
+    why: '{why}',
+    remedy: "Give the ivshmem-plain device or the file of this region's `directory` (docs/security.md).",
+    kind: 'failure',
+  },
 } as const satisfies Record<string, Entry>;

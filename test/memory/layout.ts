@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { DIRECTORY_W } from '../../src/memory/directory.ts';
 import * as layout from '../../src/memory/layout.ts';
 import { MAX_ITEMS_BYTES, RECORD_W } from '../../src/memory/member-record.ts';
 import * as membership from '../../src/memory/membership.ts';
@@ -85,6 +86,14 @@ t.test('the membership part and its records', async (t) => {
       Number(number),
       String(name),
     );
+});
+
+t.test('the directory', async (t) => {
+  const found = words('Directory');
+  const { magic0, magic1, ...rest } = DIRECTORY_W;
+  t.equal(found.get('magic'), magic0);
+  t.equal(magic1, 1);
+  for (const [field, word] of Object.entries(rest)) t.equal(found.get(field), word, field);
 });
 
 t.test('operations and statuses', async (t) => {
