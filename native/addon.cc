@@ -13,8 +13,10 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineMemory(env, exports);
   DefineCopy(env, exports);
   DefineEventfd(env, exports);
+  DefineProcess(env, exports);
   DefineUnixSocket(env, exports);
   DefineMessages(env, exports);
+  DefineNotify(env, exports);
   DefineFdWatch(env, exports);
   DefineInterruptThread(env, exports);
   DefineLoopWaiter(env, exports);

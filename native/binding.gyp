@@ -16,6 +16,8 @@
         "mapping.cc",
         "memory_functions.cc",
         "message.cc",
+        "notify.cc",
+        "process.cc",
         "unix_socket.cc",
         "vfio.cc",
         "watched_words.cc"
@@ -54,6 +56,19 @@
           "ldflags": ["-fsanitize=<(sanitize)"]
         }]
       ]
+    },
+    {
+      "target_name": "guardian",
+      "type": "executable",
+      "sources": ["guardian/guardian.c"],
+      "cflags!": ["-O3", "-fPIC", "-pthread"],
+      "cflags": [
+        "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror",
+        "-fPIE", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"
+      ],
+      "ldflags!": ["-pthread", "-rdynamic"],
+      "ldflags": ["-pie", "-Wl,-z,relro,-z,now,-z,noexecstack", "-Wl,--build-id=none"],
+      "configurations": { "Release": { "cflags!": ["-O3"], "ldflags": ["-s"] } }
     }
   ]
 }

@@ -88,12 +88,23 @@ Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, fd.Release());
 }
 
+Napi::Value PunchHole(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Arguments arguments(info);
+  const int fd = arguments.Fd(0);
+  const auto offset = static_cast<off_t>(arguments.Size(1, "offset"));
+  const auto length = static_cast<off_t>(arguments.Size(2, "length", 1));
+  Checked(env, "fallocate", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+  return env.Undefined();
+}
+
 }  // namespace
 
 void DefineMemory(Napi::Env, Napi::Object exports) {
   Export<MapFile>(exports, "mapFile");
   Export<MapAnonymous>(exports, "mapAnonymous");
   Export<CreateMemfd>(exports, "createMemfd");
+  Export<PunchHole>(exports, "punchHole");
 }
 
 }  // namespace ivshmem

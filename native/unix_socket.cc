@@ -1,13 +1,9 @@
 #include <napi.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstddef>
-#include <cstring>
-#include <string>
-
+#include "address.h"
 #include "arguments.h"
 #include "error.h"
 #include "exports.h"
@@ -16,26 +12,6 @@
 namespace ivshmem {
 
 namespace {
-
-struct Address {
-  sockaddr_un name{};
-  socklen_t length = 0;
-};
-
-/** A path, or '@name' for the abstract namespace (sun_path starts with NUL and is not terminated). */
-Address AddressFrom(const Arguments& arguments, size_t index) {
-  Address address;
-  address.name.sun_family = AF_UNIX;
-  const std::string path = arguments.Name(index, "path", sizeof address.name.sun_path - 1);
-  if (path == "@") ThrowRange(arguments.env(), "path must have a name after '@'");
-  std::memcpy(address.name.sun_path, path.data(), path.size());
-  const bool abstract = path[0] == '@';
-  if (abstract) address.name.sun_path[0] = '\0';
-  address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
-  return address;
-}
-
-const sockaddr* Raw(const Address& address) { return reinterpret_cast<const sockaddr*>(&address.name); }
 
 Napi::Value SocketListen(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();

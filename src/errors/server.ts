@@ -47,6 +47,26 @@ export const serverErrors = {
       'Name each with FileDescriptorName= in the socket unit as its region is named in the configuration.',
     kind: 'usage',
   },
+  ERR_IVSHMEM_SERVER_STATE: {
+    attempted: 'take up the region {on} where the last server left it',
+    why: '{why}',
+    remedy:
+      'Start the server with the configuration and version it had, or stop it with its keeper (`systemctl stop`, or the supervisor) and start it again: that makes a fresh region, and its members must join again.',
+    kind: 'failure',
+  },
+  ERR_IVSHMEM_SERVER_HANDOVER: {
+    attempted: 'take over the region {on} from the running server',
+    why: '{why}',
+    remedy:
+      'The running server goes on with the region. See what both log; they must be of one user, or this one of root.',
+    kind: 'failure',
+  },
+  ERR_IVSHMEM_SERVER_SUPERVISOR: {
+    attempted: 'keep the server running',
+    why: '{why}',
+    remedy: 'See what the server logged before; then start it again.',
+    kind: 'failure',
+  },
   ERR_IVSHMEM_HOST_CONNECT: {
     attempted: 'connect to the ivshmem server at {on}',
     why: '{why}',

@@ -13,6 +13,8 @@ export interface Binding {
   mapAnonymous(length: number, hugePages: boolean): Mapping;
   /** memfd_create + ftruncate; sealed: F_SEAL_SHRINK|GROW|SEAL. hugePages: MFD_HUGETLB (2 MiB). */
   createMemfd(name: string, length: number, sealed: boolean, hugePages: boolean): number;
+  /** fallocate(PUNCH_HOLE|KEEP_SIZE): [offset, offset + length) of the file reads as zeros and takes no memory. */
+  punchHole(fd: number, offset: number, length: number): void;
   /** memcpy with non-temporal stores for lengths >= 4 KiB; byte offsets into two ArrayBuffers, bounds-checked. */
   copyNonTemporal(
     target: ArrayBuffer,
@@ -57,8 +59,23 @@ export interface Binding {
   /** One 8-byte message and its fd (-1: none; CLOEXEC set). null: nothing yet. undefined: end of stream. Reassembles fragments internally per fd. */
   receiveMessage(fd: number): { value: number; fd: number } | null | undefined;
 
+  // --- datagrams, as sd_notify(3) sends them (native/notify) ---
+  /** AF_UNIX SOCK_DGRAM, non-blocking, bound, SO_PASSCRED. '@name' is an abstract socket. */
+  datagramBind(path: string): number;
+  /** Sends `text` (1 to 4096 bytes) and at most one fd (-1: none) to a bound socket; waits up to 5 s while its queue is full, then EAGAIN. */
+  datagramSend(path: string, text: string, passFd: number): void;
+  /** One datagram, the fd that came with it (-1: none; CLOEXEC set) and who sent it as the kernel vouches; null: nothing yet. */
+  datagramReceive(fd: number): { text: string; fd: number; pid: number; uid: number } | null;
+
   /** sched_yield: lets another runnable thread have this processor; about 0.3 us when there is none. */
   yieldProcessor(): void;
+
+  // --- processes (native/process) ---
+  /**
+   * Blocks until a process has ended, at most `timeoutMs`; whether it has. Its exit status stays for whoever started it. A process
+   * that is not there has ended.
+   */
+  waitForExit(pid: number, timeoutMs: number): boolean;
 
   // --- waiting (native/fd_watch, native/interrupt_thread, native/loop_waiter) ---
   readonly FdWatch: new (
