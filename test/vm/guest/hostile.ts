@@ -1,6 +1,6 @@
 /**
  * What root in a guest can do to the other members of a region, with nothing but the device: one attack for some seconds.
- *   hostile rings SECONDS SEED       rewrites descriptors and event suppression of every open channel
+ *   hostile rings SECONDS SEED       rewrites descriptors in use and event suppression of every open channel
  *   hostile forge SECONDS SEED       forges channel records, requests, events and pending bits, rings every peer and vector
  *   hostile scribble SECONDS SEED    stores random words all over the region
  */
@@ -34,6 +34,12 @@ const tables = tablePages(SLOTS, CHANNELS);
 const memberAt = (slot: number): number => (tables.memberPage * PAGE_BYTES + slot * MEMBER_BYTES) / 4;
 const channelAt = (n: number): number => (tables.channelTablePage * PAGE_BYTES + n * CHANNEL_BYTES) / 4;
 
+const DESCRIPTOR_WORDS = DESCRIPTOR_BYTES / 4;
+/** The flags of a descriptor, in its last word. */
+const FLAGS = 0xffff << 16;
+/** Descriptors forged behind one in use: members overwrite the first before they look at it, hardly all of them. */
+const AHEAD = 3;
+
 let state = Number(seed) | 1;
 let stores = 0;
 let rings = 0;
@@ -64,22 +70,48 @@ function ring(peer: number, vector: number): void {
   rings++;
 }
 
-/** Rewrites one descriptor, and sometimes the event suppression, of one direction of every channel that is open. */
+/** The last word of every descriptor of a ring as the attack left it, by the ring's place: what differs now is in use. */
+const left = new Map<number, Int32Array>();
+
+/** Stores absurd numbers over descriptors in use, the next ones, and the event suppression of every open channel. */
 function tamperWithRings(): void {
   for (let n = 1; n < 64; n++) {
     const entry = channelAt(n);
     if (words[entry + CHANNEL_W.state] !== CHANNEL_OPEN) continue;
     const queueSize = words[entry + CHANNEL_W.queueSize]!;
     const start = words[entry + CHANNEL_W.firstPage]! * PAGE_BYTES;
-    const { directions } = channelLayout(queueSize, words[entry + CHANNEL_W.dataBytes]!);
-    const direction = directions[below(2)]!;
-    // The last word has the ID and the flags, AVAIL and USED among them (VIRTIO 1.3 §2.8.13).
-    if (start <= 0 || start >= device.memory.byteLength) continue;
-    const field = (start + direction.ring + below(queueSize) * DESCRIPTOR_BYTES) / 4 + below(4);
-    store(field, absurd());
-    if (below(8) === 0) store((start + direction.driverEvent) / 4, absurd());
-    if (below(8) === 0) store((start + direction.deviceEvent) / 4, absurd());
+    const { directions, bytes } = channelLayout(queueSize, words[entry + CHANNEL_W.dataBytes]!);
+    if (start <= 0 || start + bytes > device.memory.byteLength) continue;
+    for (const { ring: place, driverEvent, deviceEvent } of directions) {
+      if (!tamperWithRing((start + place) / 4, queueSize) || below(8) > 0) continue;
+      store((start + driverEvent) / 4, absurd());
+      store((start + deviceEvent) / 4, absurd());
+    }
   }
+}
+
+/** False when its members have stored nothing since the last visit. */
+function tamperWithRing(ring: number, size: number): boolean {
+  const known = left.get(ring) ?? new Int32Array(size);
+  left.set(ring, known);
+  const lastWord = (at: number): number => ring + at * DESCRIPTOR_WORDS + 3;
+  let inUse = false;
+  for (let at = 0; at < size; at++) {
+    const last = words[lastWord(at)]!;
+    if (last === known[at]) continue;
+    known[at] = last;
+    inUse = true;
+    if (below(4) === 0) store(ring + at * DESCRIPTOR_WORDS + below(3), absurd());
+    // The last word has the ID and the flags, AVAIL and USED among them (VIRTIO 1.3 §2.8.13): with the flags of a descriptor
+    // in use, the next ones are as available as it is.
+    for (let i = 1; i <= AHEAD; i++) {
+      const next = (at + i) % size;
+      for (let word = 0; word < 3; word++) store(ring + next * DESCRIPTOR_WORDS + word, absurd());
+      known[next] = below(4) === 0 ? absurd() : (last & FLAGS) | below(0x10000);
+      store(lastWord(next), known[next]!);
+    }
+  }
+  return inUse;
 }
 
 function forge(): void {

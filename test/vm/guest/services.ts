@@ -29,6 +29,8 @@ function report(service: string, channel: Channel, result: Promise<object>): voi
     (error: unknown) => {
       if (!isIvshmemError(error)) throw error;
       say({ service, peer: channel.peer, end: end(), code: error.code });
+      // The other side is told of a broken channel by its being closed.
+      channel.close();
     },
   );
 }
