@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "shared.h"
+#include "ring_end.h"
 
 namespace ivshmem::ring {
 
@@ -18,22 +18,16 @@ struct AvailableBuffer {
   std::span<const Element> elements;  // valid until the next take()
 };
 
-class DeviceRing {
+class DeviceRing : public RingEnd {
  public:
   // `region` must outlive the ring; see DriverRing for the state the descriptor area starts in.
-  DeviceRing(Region region, Areas areas)
-      : region_(region), size_(areas.size), violation_(areas.check(region)) {
-    if (violation_ != Violation::kNone) return;
-    table_ = Table(region.at(areas.descriptors));
-    ours_ = EventArea(region.at(areas.device_event));
-    theirs_ = EventArea(region.at(areas.driver_event));
+  DeviceRing(Region region, const Areas& areas)
+      : RingEnd(region, areas, &Areas::device_event, &Areas::driver_event) {
+    if (broken()) return;
     taken_.resize(size_);
     elements_.resize(size_);
   }
 
-  Violation violation() const { return violation_; }
-  bool broken() const { return violation_ != Violation::kNone; }
-  uint32_t size() const { return size_; }
   uint32_t outstanding() const { return buffers_; }
 
   // True if take() would return something (or find a violation).
@@ -48,7 +42,7 @@ class DeviceRing {
     size_t taken = 0;
     stored_ = 0;
     while (taken < out.size() && !broken() && held_ < size_) {
-      // acquire: pairs with the release in DriverRing::publish; the rest of the chain and the data come
+      // acquire: pairs with the release in RingEnd::release_head; the rest of the chain and the data come
       // before it.
       const Tail head = table_.tail(next_available_.index, std::memory_order_acquire);
       if (!next_available_.is_available(head.flags) || !take_one(head, &out[taken])) break;
@@ -67,21 +61,13 @@ class DeviceRing {
     if (written > taken_[last].writable) return false;
     // Readable-only buffers carry no length: §2.8.4.
     const auto flags = static_cast<uint16_t>(next_used_.used_flags() | (written > 0 ? kWrite : 0));
-    const Tail tail{written, taken_[last].id, flags};
-    if (head_held_) {
-      table_.put_tail(next_used_.index, tail, std::memory_order_relaxed);
-    } else {
-      head_ = tail;
-      head_index_ = next_used_.index;
-      head_held_ = true;
-    }
+    put_tail(next_used_.index, {written, taken_[last].id, flags});
     // §2.8.8: one used descriptor in the first slot of the batch, the others are skipped.
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t descriptors = taken_[oldest_].descriptors;
       next_used_.advance(descriptors, size_);
       held_ -= descriptors;
-      unreported_ =
-          unreported_ + descriptors < size_ ? unreported_ + descriptors : size_;  // a lap passes every event
+      count_unreported(descriptors);
       oldest_ = place(oldest_, 1);
     }
     buffers_ -= count;
@@ -89,36 +75,16 @@ class DeviceRing {
   }
 
   // Makes everything handed back since the last publish() used at once.
-  void publish() {
-    if (!head_held_) return;
-    // release: pairs with the acquire in DriverRing::take_used; what was written into the buffers comes
-    // before it.
-    table_.put_tail(head_index_, head_, std::memory_order_release);
-    head_held_ = false;
-  }
+  void publish() { release_head(); }
 
   // Whether the driver asked to hear of what was published since the last call. Call after publish().
-  bool needs_notification() {
-    if (broken()) return false;
-    notification_fence();
-    const bool wanted = wants_event(theirs_.load(), next_used_, unreported_, size_);
-    unreported_ = 0;
-    return wanted;
-  }
-
-  // Asks not to be notified of available buffers; only a hint to the driver.
-  void disable_notifications() {
-    if (!broken()) ours_.store(kEventDisable, 0);
-  }
+  bool needs_notification() { return partner_wants_event(next_used_); }
 
   // Asks for a notification when the slot `ahead` of the next one becomes available. True if buffers are
   // there already: then take them first, the driver may have read the event area before it was changed.
   bool enable_notifications(uint32_t ahead = 0) {
     if (broken()) return false;
-    Position at = next_available_;
-    at.advance(ahead < size_ ? ahead : size_ - 1, size_);
-    ours_.store(kEventDesc, at.encode());
-    notification_fence();
+    ask_for_event(next_available_, ahead);
     return has_available();
   }
 
@@ -217,29 +183,12 @@ class DeviceRing {
     return true;
   }
 
-  bool give_up(Violation violation) {
-    violation_ = violation;
-    return false;
-  }
-
-  Region region_;
-  uint32_t size_;
-  Violation violation_;
-  Table table_;
-  EventArea ours_;
-  EventArea theirs_;
   std::vector<Taken> taken_;       // a circle: the taken buffers from oldest_ on
   std::vector<Element> elements_;  // what the last take() handed out
-  Position next_available_;
-  Position next_used_;
   uint32_t oldest_ = 0;
-  uint32_t buffers_ = 0;     // taken and not handed back
-  uint32_t held_ = 0;        // slots of these buffers
-  uint32_t stored_ = 0;      // elements of the running take()
-  uint32_t unreported_ = 0;  // slots used since needs_notification()
-  uint32_t head_index_ = 0;
-  bool head_held_ = false;
-  Tail head_;
+  uint32_t buffers_ = 0;  // taken and not handed back
+  uint32_t held_ = 0;     // slots of these buffers
+  uint32_t stored_ = 0;   // elements of the running take()
 };
 
 }  // namespace ivshmem::ring

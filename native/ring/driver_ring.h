@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "shared.h"
+#include "ring_end.h"
 
 namespace ivshmem::ring {
 
@@ -17,23 +17,17 @@ struct UsedBuffer {
   uint32_t written = 0;  // bytes the device wrote, never more than the writable elements hold
 };
 
-class DriverRing {
+class DriverRing : public RingEnd {
  public:
   // `region` must outlive the ring. The descriptor area must be zero (§2.8.13) or left by a ring that was
   // drained with both positions at the start.
-  DriverRing(Region region, Areas areas)
-      : region_(region), size_(areas.size), violation_(areas.check(region)) {
-    if (violation_ != Violation::kNone) return;
-    table_ = Table(region.at(areas.descriptors));
-    ours_ = EventArea(region.at(areas.driver_event));
-    theirs_ = EventArea(region.at(areas.device_event));
+  DriverRing(Region region, const Areas& areas)
+      : RingEnd(region, areas, &Areas::driver_event, &Areas::device_event) {
+    if (broken()) return;
     outstanding_.resize(size_);
     free_ = size_;
   }
 
-  Violation violation() const { return violation_; }
-  bool broken() const { return violation_ != Violation::kNone; }
-  uint32_t size() const { return size_; }
   uint32_t free_descriptors() const { return free_; }
   uint32_t outstanding() const { return buffers_; }
 
@@ -76,22 +70,11 @@ class DriverRing {
 
   // Makes everything added since the last publish() available at once.
   void publish() {
-    if (!head_held_) return;
-    // release: pairs with the acquire of the head in DeviceRing::take; all slots behind it become visible
-    // with it.
-    table_.put_tail(head_index_, head_, std::memory_order_release);
-    head_held_ = false;
-    published_ = buffers_;
+    if (release_head()) published_ = buffers_;
   }
 
   // Whether the device asked to hear of what was published since the last call. Call after publish().
-  bool needs_notification() {
-    if (broken()) return false;
-    notification_fence();
-    const bool wanted = wants_event(theirs_.load(), next_available_, unreported_, size_);
-    unreported_ = 0;
-    return wanted;
-  }
+  bool needs_notification() { return partner_wants_event(next_available_); }
 
   // True if take_used() would return something (or find a violation).
   bool has_used() const {
@@ -117,19 +100,11 @@ class DriverRing {
     return taken;
   }
 
-  // Asks not to be notified of used buffers; only a hint to the device.
-  void disable_notifications() {
-    if (!broken()) ours_.store(kEventDisable, 0);
-  }
-
   // Asks for a notification when the slot `ahead` of the next used one is used. True if used buffers are
   // there already: then take them first, the device may have read the event area before it was changed.
   bool enable_notifications(uint32_t ahead = 0) {
     if (broken()) return false;
-    Position at = next_used_;
-    at.advance(ahead < size_ ? ahead : size_ - 1, size_);
-    ours_.store(kEventDesc, at.encode());
-    notification_fence();
+    ask_for_event(next_used_, ahead);
     return has_used();
   }
 
@@ -164,30 +139,22 @@ class DriverRing {
     next_id_ = following(id);
     buffers_++;
     free_ -= count;
-    unreported_ =
-        unreported_ + count < size_ ? unreported_ + count : size_;  // a whole lap passes every event
+    count_unreported(count);
     return static_cast<uint16_t>(id | (tag ? kTag : 0));
   }
 
-  // Writes a slot. The first since publish() is held back: while it is not available the device reads none
-  // behind it.
+  // Writes a slot.
   void put(uint64_t addr, Tail tail) {
     tail.flags |= next_available_.available_flags();
     table_.put_addr(next_available_.index, addr);
-    if (head_held_) {
-      table_.put_tail(next_available_.index, tail, std::memory_order_relaxed);
-    } else {
-      head_ = tail;
-      head_index_ = next_available_.index;
-      head_held_ = true;
-    }
+    put_tail(next_available_.index, tail);
     next_available_.advance(1, size_);
   }
 
   // Reads the next used descriptor, if it is there, and what batch of buffers it stands for (§2.8.8).
   bool open_batch() {
     if (published_ == 0) return false;
-    // acquire: pairs with the release in DeviceRing::publish; what the device wrote into the buffers comes
+    // acquire: pairs with the release in RingEnd::release_head; what the device wrote into the buffers comes
     // before.
     const Tail tail = table_.tail(next_used_.index, std::memory_order_acquire);
     if (!next_used_.is_used(tail.flags)) return false;
@@ -203,31 +170,14 @@ class DriverRing {
     return true;
   }
 
-  bool give_up(Violation violation) {
-    violation_ = violation;
-    return false;
-  }
-
-  Region region_;
-  uint32_t size_;
-  Violation violation_;
-  Table table_;
-  EventArea ours_;
-  EventArea theirs_;
   std::vector<Outstanding> outstanding_;  // by buffer id
-  Position next_available_;
-  Position next_used_;
-  uint32_t free_ = 0;        // slots
-  uint32_t buffers_ = 0;     // outstanding, published or not
-  uint32_t published_ = 0;   // outstanding and published: what the device may use
-  uint32_t unreported_ = 0;  // slots made available since needs_notification()
-  uint32_t batch_ = 0;       // buffers left of the batch that is being taken
+  uint32_t free_ = 0;                     // slots
+  uint32_t buffers_ = 0;                  // outstanding, published or not
+  uint32_t published_ = 0;                // outstanding and published: what the device may use
+  uint32_t batch_ = 0;                    // buffers left of the batch that is being taken
   uint32_t batch_written_ = 0;
   uint16_t next_id_ = 0;
   uint16_t oldest_ = 0;
-  uint16_t head_index_ = 0;
-  bool head_held_ = false;
-  Tail head_;
 };
 
 }  // namespace ivshmem::ring
