@@ -2,5 +2,20 @@
 export * from './channel/index.ts';
 export { type ErrorCode, IvshmemError, isIvshmemError } from './errors/index.ts';
 export { IvshmemDevice, type OpenDeviceOptions, openDevice } from './ivshmem/index.ts';
-export { adaptive, interrupt, type Life, loop, type RegionDevice, type WaitStrategy } from './membership/index.ts';
+export {
+  adaptive,
+  type Description,
+  interrupt,
+  type LeaveReason,
+  type Life,
+  loop,
+  type Member,
+  type MemberState,
+  Membership,
+  type MembershipEvent,
+  type MembershipEvents,
+  type MembershipOptions,
+  type RegionDevice,
+  type WaitStrategy,
+} from './membership/index.ts';
 export { type OpenOptions, open } from './open.ts';

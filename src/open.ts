@@ -10,11 +10,14 @@ export type OpenOptions = OpenDeviceOptions & Partial<RegionOptions>;
  * joins the region behind it. The name is the host's name and the process ID unless given.
  */
 export async function open(options: OpenOptions = {}): Promise<Region> {
-  const { name = `${hostname()}-${process.pid}`.slice(-32), wait, maxMessageBytes, ...device } = options;
+  const ownName = `${hostname()}-${process.pid}`.slice(-32);
+  const { name = ownName, wait, maxMessageBytes, addresses, labels, ...device } = options;
   const regionOptions: RegionOptions = {
     name,
     ...(wait === undefined ? {} : { wait }),
     ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+    ...(addresses === undefined ? {} : { addresses }),
+    ...(labels === undefined ? {} : { labels }),
   };
   return Region.join(await openDevice(device), regionOptions);
 }

@@ -16,6 +16,14 @@ export interface ChannelIdentity {
   readonly peer: number;
 }
 
+/** Counts of a channel since it was made. A message in parts counts once, when its last part is there. */
+export interface ChannelTraffic {
+  readonly messagesSent: number;
+  readonly bytesSent: number;
+  readonly messagesReceived: number;
+  readonly bytesReceived: number;
+}
+
 /**
  * A pair of message queues with one peer. Sending lends room in shared memory (`reserve`, `commit`) or copies (`send`,
  * `write`); receiving lends messages in place (`receive`, `release`), hands them to a handler (`serve`) or iterates.
@@ -33,6 +41,9 @@ export class Channel {
   readonly #writer: Writer;
   #serving: Serving | null = null;
   #end: ChannelEnd | null = null;
+  /** Nothing can be received any more, whatever is in the ring: it was closed here, or is broken. */
+  #deaf = false;
+  #closed = false;
   #error: IvshmemError | null = null;
   /** Looks for a message by next() since the event loop last ran. */
   #looks = 0;
@@ -70,7 +81,10 @@ export class Channel {
     return this.#sender.capacity;
   }
 
-  /** Null while both sides are there. What the peer sent before it closed can still be received. */
+  /**
+   * Null while both sides are there; then whatever ended it first. What the peer sent before it closed can still be received, until
+   * this side closes as well.
+   */
   get end(): ChannelEnd | null {
     return this.#end;
   }
@@ -78,6 +92,13 @@ export class Channel {
   /** What broke the channel, when `end` is 'broken'. */
   get error(): IvshmemError | null {
     return this.#error;
+  }
+
+  /** Messages and bytes carried until now, in both directions. */
+  traffic(): ChannelTraffic {
+    const [messagesSent, bytesSent] = this.#sender.sent();
+    const [messagesReceived, bytesReceived] = this.#receiver.received();
+    return { messagesSent, bytesSent, messagesReceived, bytesReceived };
   }
 
   /** Lends room for a message of `length` bytes; null when the ring is full or the peer is gone. Visible to the peer after `commit`. */
@@ -147,7 +168,7 @@ export class Channel {
 
   /** The next message, lent until `release`; null when there is none right now (or ever: see `end`). Never waits. */
   receive(): Message | null {
-    if (this.#isDeaf()) return null;
+    if (this.#deaf) return null;
     try {
       return this.#receiver.receive();
     } catch (error) {
@@ -160,7 +181,7 @@ export class Channel {
    * now, or when the next message is a large one in parts: `receive` takes that.
    */
   receiveBurst(): ReceivedBurst | null {
-    if (this.#isDeaf()) return null;
+    if (this.#deaf) return null;
     try {
       return this.#receiver.receiveBurst();
     } catch (error) {
@@ -170,7 +191,7 @@ export class Channel {
 
   /** Returns a message to the sender, or every message lent so far. */
   release(message?: Message): void {
-    if (this.#end !== 'closed-here') this.#receiver.release(message);
+    if (!this.#closed) this.#receiver.release(message);
   }
 
   /** Busy-polls for a message, for at most `maxNs` nanoseconds; the event loop stands still meanwhile. */
@@ -203,7 +224,7 @@ export class Channel {
       }
       const message = this.receive();
       if (message !== null) return message;
-      if (this.#isDeaf()) return null;
+      if (this.#deaf) return null;
       if (this.#end !== null && !this.#receiver.hasMessage()) return null;
       if (this.#receiver.enableNotifications()) continue;
       this.#receiver.flush();
@@ -231,7 +252,7 @@ export class Channel {
    * message.
    */
   serve(handler: ((message: Message) => void) | null): void {
-    if (handler !== null && this.#isDeaf()) return;
+    if (handler !== null && this.#deaf) return;
     const before = this.#serving;
     this.#serving = handler === null ? null : new Serving(handler, this, this.#receiver, this.#host);
     // Last, so that the region's waiter does not stop for a moment when one handler follows another.
@@ -246,10 +267,11 @@ export class Channel {
 
   /** Closes this side; what was sent can still be received by the peer. Idempotent. */
   close(): void {
-    if (this.#end === 'closed-here') return;
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#deaf = true;
     this.serve(null);
     if (this.#end === null) this.#finish('closed-here');
-    else this.#end = 'closed-here';
     this.#wakeEveryone();
     this.#host.release();
   }
@@ -263,7 +285,7 @@ export class Channel {
    * ends the channel and is kept in `error`; only the handler's own exceptions leave this method.
    */
   signal(): void {
-    if (this.#isDeaf()) return;
+    if (this.#deaf) return;
     this.#receiver.flush();
     this.#wakeEveryone();
     if (this.#serving === null) return;
@@ -307,7 +329,7 @@ export class Channel {
       this.#host.notifyPeer();
       await this.#writers.wait();
     }
-    if (this.#writers.count === 0 && this.#end !== 'closed-here') this.#sender.stopWaiting();
+    if (this.#writers.count === 0 && !this.#closed) this.#sender.stopWaiting();
     return this.#end === null;
   }
 
@@ -335,15 +357,11 @@ export class Channel {
     this.#readers.wakeAll();
   }
 
-  /** Nothing can be received any more, whatever is in the ring. */
-  #isDeaf(): boolean {
-    return this.#end === 'closed-here' || this.#end === 'broken';
-  }
-
   /** A broken ring ends the channel; the error is kept and returned for the caller to throw. */
   #fault(error: unknown): unknown {
-    if (error instanceof IvshmemError && error.kind === 'failure' && this.#end !== 'closed-here') {
+    if (error instanceof IvshmemError && error.kind === 'failure' && !this.#closed) {
       this.#error ??= error;
+      this.#deaf = true;
       this.#finish('broken');
     }
     return error;

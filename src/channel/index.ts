@@ -1,5 +1,5 @@
-export { Channel } from './channel.ts';
+export { Channel, type ChannelTraffic } from './channel.ts';
 export type { ChannelEnd } from './channel-end.ts';
 export { Listener } from './listener.ts';
 export { type DataArea, Message, ReceivedBurst, Reservation, ReservedBurst } from './message.ts';
-export { type ConnectOptions, Region, type RegionOptions } from './region.ts';
+export { type CloseOptions, type ConnectOptions, Region, type RegionOptions } from './region.ts';

@@ -53,6 +53,12 @@ export class Receiver {
   #givenDescriptors = 0;
   #givenBytes = 0;
   #flushedBytes = 0;
+  /** What `received` counted when buffers were last given back: running number, and totals. */
+  #flushedMessage = 0;
+  readonly #counted = { buffers: 0, bytes: 0 };
+  /** Buffers that did not end a message, and messages beyond the first of their burst, which share its running number. */
+  #partBuffers = 0;
+  #burstMessages = 0;
   #idlePolls = 0;
   readonly #window: number;
   /** What touchAhead read: kept, so that the load is not optimized away. */
@@ -84,6 +90,14 @@ export class Receiver {
   /** Messages lent and not released. */
   get lent(): number {
     return (this.#next - this.#oldest) >>> 0;
+  }
+
+  /** [messages, bytes] until now, without a cost on the way of a message. */
+  received(): [number, number] {
+    const { buffers, bytes } = this.#counted;
+    const messages =
+      buffers + ((this.#next - this.#flushedMessage) | 0) - this.#partBuffers + this.#burstMessages;
+    return [messages, bytes + ((this.#takenBytes - this.#flushedBytes) >>> 0)];
   }
 
   /** Whether a message (or a part of one) is there. */
@@ -125,6 +139,7 @@ export class Receiver {
       return null;
     }
     burst.count = count;
+    this.#burstMessages += count - 1;
     let bytes = 0;
     for (let i = 0; i < count; i++) bytes += lengths[i]!;
     this.#lend(this.#queue.takenId, count, bytes).lent = true;
@@ -210,7 +225,11 @@ export class Receiver {
   /** Gives held buffers back now. */
   flush(): void {
     if (this.#queue.unflushed === 0) return;
+    // At most one ring since the last time: the differences fit 32 bits.
+    this.#counted.bytes += (this.#givenBytes - this.#flushedBytes) >>> 0;
+    this.#counted.buffers += (this.#oldest - this.#flushedMessage) | 0;
     this.#flushedBytes = this.#givenBytes;
+    this.#flushedMessage = this.#oldest;
     this.#idlePolls = 0;
     this.#queue.flushUsed();
     if (this.#queue.needsNotification()) this.#notify();
@@ -260,6 +279,7 @@ export class Receiver {
     }
     this.#partBytes = end;
     this.release(part);
+    if (more) this.#partBuffers++;
     // One part a call: a sender that never ends a message cannot keep us here. `hasMessage` tells that there is more.
     if (more) return null;
     const whole = this.#parts.subarray(0, end);

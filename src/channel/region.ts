@@ -1,5 +1,15 @@
 import { IvshmemError } from '../errors/index.ts';
-import { Attachment, type RegionDevice, type WaitStrategy } from '../membership/index.ts';
+import {
+  Attachment,
+  joinDescription,
+  type LeaveReason,
+  type Membership,
+  type MembershipOptions,
+  publish,
+  type RegionDevice,
+  Views,
+  type WaitStrategy,
+} from '../membership/index.ts';
 import type { RegionHeader } from '../memory/header.ts';
 import {
   CLOSED_CONNECTOR,
@@ -16,6 +26,7 @@ import type { Channel } from './channel.ts';
 import { checkName, checkShape } from './checks.ts';
 import { Listener } from './listener.ts';
 import { type ChannelRecord, examineRecord, readRecord } from './record.ts';
+import { type Tallied, Tally } from './tally.ts';
 
 export interface RegionOptions {
   /** This member's name, unique in the region. */
@@ -24,6 +35,18 @@ export interface RegionOptions {
   readonly wait?: WaitStrategy;
   /** The largest message put together from parts, bytes. Default 64 MiB. */
   readonly maxMessageBytes?: number;
+  /**
+   * Where else this member can be reached, for the others to see: texts of 1 to 255 bytes. The IP addresses of this machine's
+   * interfaces, loopback left out, unless said otherwise; `[]` for none.
+   */
+  readonly addresses?: readonly string[];
+  /** What else the others shall see of this member, as keys and values; together with addresses at most 928 bytes. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface CloseOptions {
+  /** What the others are told: `closed` (default), or `migrated` when this member goes on elsewhere. */
+  readonly reason?: Extract<LeaveReason, 'closed' | 'migrated'>;
 }
 
 export interface ConnectOptions {
@@ -35,6 +58,10 @@ export interface ConnectOptions {
   readonly dataBytes?: number;
 }
 
+interface Known extends Tallied {
+  readonly channel: Channel;
+}
+
 /** One member's view of a region: its names, its channels, and the one place where it waits. */
 export class Region {
   readonly header: RegionHeader;
@@ -42,8 +69,10 @@ export class Region {
   /** This member's slot: its peer ID on the device. */
   readonly slot: number;
   readonly #attachment: Attachment;
+  readonly #views: Views;
+  readonly #tally = new Tally();
   readonly #maxMessageBytes: number;
-  readonly #channels = new Map<number, { channel: Channel; record: ChannelRecord }>();
+  readonly #channels = new Map<number, Known>();
   readonly #listeners = new Map<number, Listener>();
   /** LISTEN requests under way, and channels that may be for them: the event can overtake the reply. */
   #listening = 0;
@@ -51,11 +80,16 @@ export class Region {
   #eventsSeen = 0;
 
   private constructor(device: RegionDevice, options: RegionOptions) {
-    const attachment = new Attachment(device, options, {
+    const attachment: Attachment = new Attachment(device, options, {
       channel: (number) => this.#channels.get(number)?.channel.signal(),
-      control: () => this.#serveEvents(),
+      control: () => {
+        this.#serveEvents();
+        this.#views.serve();
+      },
+      traffic: () => this.#tally.all(attachment.device.memory, this.#channels.values()),
     });
     this.#attachment = attachment;
+    this.#views = new Views(attachment);
     this.header = attachment.header;
     this.name = attachment.name;
     this.slot = attachment.slot;
@@ -66,7 +100,11 @@ export class Region {
     attachment.onShut(() => this.#closeAll());
   }
 
-  /** Joins the region behind a device, which it owns from now on. */
+  /**
+   * Joins the region behind a device, which it owns from now on. Rejects with ERR_IVSHMEM_REFUSED when the name is taken,
+   * ERR_IVSHMEM_SERVER_SILENT when no server answers for 10 s, ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION or _ABSENT for addresses and
+   * labels that do not fit or that this region cannot hold, and the errors of readHeader.
+   */
   static async join(device: RegionDevice, options: RegionOptions): Promise<Region> {
     Attachment.checkName(options.name);
     let region: Region | null = null;
@@ -75,6 +113,7 @@ export class Region {
       const attachment = region.#attachment;
       await attachment.hello();
       region.#eventsSeen = Atomics.load(attachment.words, attachment.base + MEMBER_W.eventCount);
+      await joinDescription(region.#views, attachment, options);
       return region;
     } catch (error) {
       if (region !== null) region.#attachment.shut();
@@ -130,6 +169,24 @@ export class Region {
     return channel;
   }
 
+  /**
+   * Who else is here, and what becomes of them. Rejects with ERR_IVSHMEM_MEMBERSHIP_ABSENT in a region served by a version
+   * without it, _MEMBERSHIP_OPTIONS for a bad `suspectAfterMs`, _MEMBERSHIP_DAMAGED when the table is damaged and the server
+   * does not heal it, _SERVER_SILENT when a server that is asked for suspects does not answer for 10 s.
+   */
+  membership(options: MembershipOptions = {}): Promise<Membership> {
+    return this.#views.open(options);
+  }
+
+  /**
+   * Says that this member will leave: the others see it as `leaving`, and it gets no new channels. Those it has go on. Resolves
+   * when the server has published it. Rejects with ERR_IVSHMEM_SERVER_SILENT when it does not answer for 10 s.
+   */
+  async drain(): Promise<void> {
+    this.#attachment.check('drain');
+    await this.#attachment.control.drain();
+  }
+
   /** [spins that found work, sleeps, bells, spurious bells] of this region's waiter. */
   waitStatistics(): number[] {
     return this.#attachment.waitStatistics();
@@ -140,11 +197,14 @@ export class Region {
     this.#attachment.onRemoved(() => callback());
   }
 
-  /** Leaves: closes listeners and channels, tells the server, releases the device. Idempotent. */
-  async close(): Promise<void> {
+  /**
+   * Leaves: closes listeners, channels and memberships, tells the server, releases the device. Idempotent. Rejects with
+   * ERR_IVSHMEM_SERVER_SILENT when the server does not answer for 10 s; all is released even so.
+   */
+  async close({ reason = 'closed' }: CloseOptions = {}): Promise<void> {
     if (!this.#attachment.leaving()) return;
     this.#closeAll();
-    await this.#attachment.goodbye();
+    await this.#attachment.goodbye(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -152,6 +212,7 @@ export class Region {
   }
 
   #closeAll(): void {
+    this.#views.close();
     for (const listener of [...this.#listeners.values()]) listener.close();
     for (const { channel } of [...this.#channels.values()]) channel.close();
   }
@@ -185,7 +246,7 @@ export class Region {
     }
     if (known && known.record.generation !== record?.generation) {
       known.channel.peerGone('died');
-      this.#channels.delete(number);
+      this.#forget(number, known.record.generation);
     }
     if (record !== null) this.#look(record);
   }
@@ -224,11 +285,25 @@ export class Region {
       },
       waiting: (change) => attachment.wait(change),
       release: () => {
-        if (this.#channels.get(number)?.record.generation === generation) this.#channels.delete(number);
+        this.#forget(number, generation);
         if (attachment.state === 'open') attachment.background(attachment.control.close(number, generation));
       },
     });
-    this.#channels.set(number, { channel, record });
+    this.#channels.set(number, { channel, record, side });
+    this.#tally.channelsOpened++;
+    const about = { region: this.header.name, member: this.name, channel: number, service, peer };
+    publish('channel.open', () => ({ ...about, side }));
+    channel.onEnd((end) => {
+      this.#tally.channelsEnded++;
+      publish('channel.end', () => ({ ...about, end }));
+    });
     return channel;
+  }
+
+  #forget(number: number, generation: number): void {
+    const known = this.#channels.get(number);
+    if (known?.record.generation !== generation) return;
+    this.#channels.delete(number);
+    this.#tally.add(known.channel);
   }
 }

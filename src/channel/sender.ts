@@ -25,6 +25,12 @@ export class Sender {
   readonly #reservations: Reservation[];
   #added = 0;
   #freed = 0;
+  /** Bytes of all buffers added, modulo 2^32, and what of it `sent` counted when buffers last came back. */
+  #bytes = 0;
+  #countedBytes = 0;
+  readonly #counted = { buffers: 0, bytes: 0 };
+  /** Buffers that did not end a message. */
+  #parts = 0;
   #last: Reservation | null = null;
   readonly #burst = new ReservedBurst();
 
@@ -51,6 +57,13 @@ export class Sender {
     return this.#queue.outstanding;
   }
 
+  /** [messages, bytes] until now, without a cost on the way of a message. */
+  sent(): [number, number] {
+    const { buffers, bytes } = this.#counted;
+    const messages = buffers + ((this.#added - this.#freed) | 0) - this.#parts;
+    return [messages, bytes + ((this.#bytes - this.#countedBytes) >>> 0)];
+  }
+
   /** Lends room for `length` bytes, or null when the ring is full. Bytes are not cleared. */
   reserve(length: number): Reservation | null {
     return this.reservePart(length, 0);
@@ -68,6 +81,8 @@ export class Sender {
       if (offset < 0) return null;
     }
     this.#queue.addReadable(this.#base + offset, length, more);
+    this.#bytes = (this.#bytes + length) | 0;
+    if (more !== 0) this.#parts++;
     const reservation = this.#reservations[this.#added & this.#mask]!;
     this.#remember();
     reservation.offset = offset;
@@ -96,6 +111,7 @@ export class Sender {
     burst.stride = this.#data.strideOf(length);
     burst.offset = this.#data.burstOffset;
     this.#queue.addReadableBurst(this.#base + burst.offset, length, burst.stride, placed);
+    this.#bytes = (this.#bytes + placed * length) | 0;
     for (let i = 1; i <= placed; i++)
       this.#ends[(this.#added + i - 1) & this.#mask] = burst.offset + i * burst.stride;
     this.#added = (this.#added + placed) | 0;
@@ -120,6 +136,7 @@ export class Sender {
     if (last === null || !Number.isInteger(length) || length < 0 || length > last.length)
       this.#refuseSize('commit', length, last?.length ?? 0);
     this.#queue.shortenLast(length);
+    this.#bytes = (this.#bytes - last.length + length) | 0;
     this.#data.shrink(last.offset, length);
     this.#ends[(this.#added - 1) & this.#mask] = this.#data.end;
     last.length = length;
@@ -174,6 +191,7 @@ export class Sender {
       { addr: this.#base + second, len: bytes.length - head },
     ];
     this.#queue.add(segments);
+    this.#bytes = (this.#bytes + bytes.length) | 0;
     this.#remember();
     this.#last = null;
     return true;
@@ -188,6 +206,10 @@ export class Sender {
     const buffers = this.#queue.reclaim();
     if (buffers === 0) return false;
     this.#freed = (this.#freed + buffers) | 0;
+    // At most one ring of bytes since the last time: the difference fits 32 bits.
+    this.#counted.buffers += buffers;
+    this.#counted.bytes += (this.#bytes - this.#countedBytes) >>> 0;
+    this.#countedBytes = this.#bytes;
     this.#data.free(this.#ends[(this.#freed - 1) & this.#mask]!);
     return true;
   }

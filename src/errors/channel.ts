@@ -6,7 +6,7 @@ export const channelErrors = {
     attempted: '{operation} in the region {on}',
     why: 'the ivshmem server did not answer within {seconds} s',
     remedy:
-      'Check that `ivshmem server` runs on the host and owns this socket; a restarted server is a fresh region, so open it again.',
+      'Check that `ivshmem server` runs on the host and owns this socket. A server that was restarted answers again; if it made a fresh region (its log says so), open the region again.',
     kind: 'failure',
   },
   ERR_IVSHMEM_REFUSED: {

@@ -3,6 +3,7 @@ import { channelErrors } from './channel.ts';
 import { cliErrors } from './cli.ts';
 import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
+import { membershipErrors } from './membership.ts';
 import { regionErrors } from './region.ts';
 import { serverErrors } from './server.ts';
 import { vfioErrors } from './vfio.ts';
@@ -17,6 +18,7 @@ export const catalogue = {
   ...virtioErrors,
   ...virtqueueErrors,
   ...channelErrors,
+  ...membershipErrors,
   ...serverErrors,
   ...bindErrors,
   ...cliErrors,

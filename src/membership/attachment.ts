@@ -1,11 +1,24 @@
+import { randomInt } from 'node:crypto';
 import { IvshmemError } from '../errors/index.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
 import { CONTROL_BIT, MEMBER_W, NAME_BYTES, PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
+import {
+  BACKENDS,
+  type MembershipPlace,
+  membershipPlace,
+  REASON_CLOSED,
+  REASON_UNPLUGGED,
+  REASONS,
+} from '../memory/membership.ts';
 import { isName } from '../memory/names.ts';
 import { collect, post } from '../memory/pending.ts';
 import { binding, type LoopWaiter } from '../native/binding.ts';
 import { ControlClient } from './control.ts';
 import type { RegionDevice } from './device.ts';
+import { publish } from './diagnostics.ts';
+import { addMortal, type Mortal, removeMortal } from './exit-hook.ts';
+import type { LeaveReason } from './member.ts';
+import { looksSuspect, Pulse, type Statistics } from './pulse.ts';
 import { RingAgain } from './ring-again.ts';
 import { adaptive, type WaitStrategy } from './wait.ts';
 
@@ -19,13 +32,21 @@ export interface Marks {
   channel(number: number): void;
   /** The server has something: channel events, a view. A reply was collected before. */
   control(): void;
+  /** What was carried until now: asked for by a pulse only. */
+  traffic(): Traffic;
 }
+
+/** Counts over all channels of this member's life. */
+export type Traffic = Pick<
+  Statistics,
+  'messagesSent' | 'bytesSent' | 'messagesReceived' | 'bytesReceived' | 'channelsOpened' | 'channelsEnded'
+>;
 
 const POLL_MS = 1;
 const NOTIFY_VECTOR = 0;
 
 /** A member's presence in a region: its slot, its mailbox to the server, and the one place where it waits. */
-export class Attachment {
+export class Attachment implements Mortal {
   readonly header: RegionHeader;
   readonly name: string;
   /** This member's slot: its peer ID on the device. */
@@ -36,11 +57,19 @@ export class Attachment {
   /** Word index of this member's block. */
   readonly base: number;
   readonly control: ControlClient;
+  /** Null in a region whose layout has no membership part. */
+  readonly place: MembershipPlace | null;
+  /** Names this life of the driver: random, never 0. */
+  readonly generation = randomInt(1, 2 ** 31);
+  readonly #pulse: Pulse;
   readonly #marks: Marks;
   readonly #waiter: LoopWaiter;
   readonly #ringAgain: RingAgain;
   readonly #visit = (index: number): void => this.#serve(index);
   #waiters = 0;
+  #doorbellsRung = 0;
+  /** HELLO was answered, and neither GOODBYE nor an obituary has told the end. */
+  #living = false;
   #faults: unknown[] = [];
   #state: 'open' | 'closing' | 'closed' = 'open';
   #removedListeners: ((error: IvshmemError) => void)[] = [];
@@ -70,12 +99,18 @@ export class Attachment {
       (slot) => this.#ring(slot),
     );
     this.#waiter = this.#createWaiter(options.wait ?? adaptive);
-    const notifyServer = (): void => this.notify(SERVER_SLOT, this.slot);
+    this.place = membershipPlace(this.header);
+    this.#pulse = new Pulse(this.words, this.base);
+    const notifyServer = (again: boolean): void => {
+      this.notify(SERVER_SLOT, this.slot);
+      if (again) this.#ring(SERVER_SLOT);
+    };
     this.control = new ControlClient(this.words, this.base, device.on, notifyServer, (change) =>
       this.wait(change),
     );
     // A channel's end must be heard of even while nobody waits for messages; unref'ed, this keeps nothing alive.
     if (device.vectors > 0) this.#waiter.start();
+    device.onRemoving?.(() => this.#obituary(REASON_UNPLUGGED));
     device.onRemoved(() => this.#removed());
   }
 
@@ -91,16 +126,28 @@ export class Attachment {
     return this.#state;
   }
 
-  /** Becomes a member of the region. */
+  /** Becomes a member of the region. Whatever ends this life from now on, the server will hear of it. */
   async hello(): Promise<void> {
-    await this.control.hello(this.name);
+    const { device, slot, generation } = this;
+    await this.control.hello(this.name, generation, BACKENDS.indexOf(device.kind ?? 'unknown'));
+    // The device may have gone meanwhile, or close() may have been called.
+    this.check('join');
+    this.#living = true;
+    addMortal(this);
+    const obituaryOffset = (this.base + MEMBER_W.obituary) * 4;
+    const serverBlockOffset = this.memberBase(SERVER_SLOT) * 4;
+    device.guard?.({ slot, generation, obituaryOffset, serverBlockOffset });
+    publish('region.join', () => this.#about());
   }
 
-  /** Says goodbye and lets go of everything. Call leaving() first. */
-  async goodbye(): Promise<void> {
+  /** Says goodbye and lets go of everything. Call leaving() first. `reason`: what the others are told. */
+  async goodbye(reason: LeaveReason): Promise<void> {
+    const number = REASONS.indexOf(reason);
     try {
-      await this.control.goodbye();
+      if (await this.control.goodbye(number)) this.#living = false;
     } finally {
+      // A server that is away now finds it when it is back.
+      this.#obituary(number);
       this.shut();
     }
   }
@@ -112,10 +159,17 @@ export class Attachment {
     return true;
   }
 
-  /** Lets go of everything without a word to the server. Idempotent. */
+  /** The process exits without having closed the region. */
+  dying(): void {
+    this.#obituary(REASON_CLOSED);
+  }
+
+  /** Lets go of everything without asking the server for anything. Idempotent. */
   shut(): void {
     if (this.#state === 'closed') return;
+    this.#obituary(REASON_CLOSED);
     this.#state = 'closed';
+    publish('region.leave', () => this.#about());
     this.#ringAgain.close();
     this.#waiter.close();
     for (const callback of this.#shutListeners.splice(0)) callback();
@@ -218,6 +272,7 @@ export class Attachment {
       if (index !== CONTROL_BIT) this.#marks.channel(index);
       else {
         this.control.collectReply();
+        this.#answerPulse();
         this.#marks.control();
       }
     } catch (error) {
@@ -226,7 +281,47 @@ export class Attachment {
   }
 
   #ring(slot: number): void {
-    if (this.#state !== 'closed') this.device.ring(slot, NOTIFY_VECTOR);
+    if (this.#state === 'closed') return;
+    this.#doorbellsRung++;
+    this.device.ring(slot, NOTIFY_VECTOR);
+  }
+
+  /** Tells the server that this life is over, without waiting for an answer; once. */
+  #obituary(reason: number): void {
+    removeMortal(this);
+    if (!this.#living) return;
+    this.#living = false;
+    const { words, base } = this;
+    words[base + MEMBER_W.obituaryReason] = reason;
+    // Release: pairs with the server's acquire of the obituary, after which it reads the reason.
+    Atomics.store(words, base + MEMBER_W.obituary, this.generation);
+    this.notify(SERVER_SLOT, this.slot);
+    // Nobody is left to ring again if who took `armed` died before it rang.
+    this.#ring(SERVER_SLOT);
+  }
+
+  #answerPulse(): void {
+    const answered = this.#pulse.answer(() => {
+      const [spins, sleeps, doorbellsTaken, doorbellsSpurious] = this.#waiter.statistics() as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      const doorbellsRung = this.#doorbellsRung;
+      return {
+        ...this.#marks.traffic(),
+        ...{ doorbellsRung, doorbellsTaken, doorbellsSpurious, sleeps, spins },
+      };
+    });
+    // Who is suspected and lives again must not wait for the next pulse to be believed.
+    if (answered && this.place !== null && looksSuspect(this.words, this.place, this.slot))
+      this.notify(SERVER_SLOT, this.slot);
+  }
+
+  #about(): object {
+    const { name, slot, device, header } = this;
+    return { region: header.name, on: device.on, name, slot };
   }
 
   #removed(): void {

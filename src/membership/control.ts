@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { IvshmemError } from '../errors/index.ts';
 import {
   LAYOUT_MAJOR,
@@ -7,9 +6,13 @@ import {
   NAME_BYTES,
   OP_CLOSE,
   OP_CONNECT,
+  OP_DESCRIBE,
+  OP_DRAIN,
   OP_GOODBYE,
   OP_HELLO,
   OP_LISTEN,
+  OP_REFRESH,
+  OP_SUSPECT,
   OP_UNLISTEN,
   REPLY_WORDS,
   SERVICE_BYTES,
@@ -19,6 +22,9 @@ import { writeName } from '../memory/names.ts';
 import { refusal } from './refusal.ts';
 
 const DEADLINE_SECONDS = 10;
+/** How long an unanswered request waits before the server is rung again; doubled each time, up to the second. */
+const AGAIN_MS = 20;
+const AGAIN_MOST_MS = 1000;
 
 interface Pending {
   readonly operation: string;
@@ -34,7 +40,7 @@ export class ControlClient {
   readonly #words: Int32Array;
   readonly #base: number;
   readonly #on: string;
-  readonly #notifyServer: () => void;
+  readonly #notifyServer: (again: boolean) => void;
   readonly #waiting: (change: 1 | -1) => void;
   #seq: number;
   #turn: Promise<unknown> = Promise.resolve();
@@ -43,11 +49,15 @@ export class ControlClient {
   /** Why no request can be made any more. */
   #gone: Error | null = null;
 
+  /**
+   * `notifyServer` marks our slot in the server's block and rings if the server sleeps; again: rings whatever `armed` says, for
+   * who took the word may have died before it rang, or the doorbell went to a server that was restarted.
+   */
   constructor(
     words: Int32Array,
     base: number,
     on: string,
-    notifyServer: () => void,
+    notifyServer: (again: boolean) => void,
     waiting: (change: 1 | -1) => void,
   ) {
     this.#words = words;
@@ -59,11 +69,13 @@ export class ControlClient {
     this.#seq = words[base + MEMBER_W.reply]!;
   }
 
-  async hello(name: string): Promise<number> {
+  /** `generation`: random, not 0; names this life of the driver. `backend`: index into BACKENDS. Resolves to the slot's epoch. */
+  async hello(name: string, generation: number, backend: number): Promise<number> {
     const reply = await this.#request(OP_HELLO, `join as ${name}`, (at) => {
       this.#words[at] = (LAYOUT_MAJOR << 16) | LAYOUT_MINOR;
-      this.#words[at + 1] = randomInt(1, 2 ** 31);
+      this.#words[at + 1] = generation;
       writeName(this.#words, at + 2, NAME_BYTES, name);
+      this.#words[at + 2 + NAME_BYTES / 4] = backend;
     });
     return reply[2]!;
   }
@@ -103,10 +115,38 @@ export class ControlClient {
     });
   }
 
-  /** Not sent to a server that left the last request unanswered: leaving must not take another deadline. */
-  async goodbye(): Promise<void> {
-    if (this.#silent) return;
-    await this.#request(OP_GOODBYE, 'leave', () => {});
+  /** `draft`: items (addresses and labels), at most DRAFT_BYTES. */
+  async describe(draft: Uint8Array): Promise<void> {
+    await this.#request(OP_DESCRIBE, 'describe this member', (at) => {
+      new Uint8Array(this.#words.buffer, this.#words.byteOffset + (this.#base + MEMBER_W.draft) * 4).set(
+        draft,
+      );
+      this.#words[at] = draft.length;
+    });
+  }
+
+  async drain(): Promise<void> {
+    await this.#requestOf(OP_DRAIN, 'drain');
+  }
+
+  /** Asks for SUSPECT views of members that give no sign of life for so long; 0: no longer. */
+  async suspect(milliseconds: number): Promise<void> {
+    await this.#requestOf(OP_SUSPECT, 'watch for suspects', milliseconds);
+  }
+
+  /** Asks the server to write the shared tables again. */
+  async refresh(): Promise<void> {
+    await this.#requestOf(OP_REFRESH, 'refresh the membership table');
+  }
+
+  /**
+   * Not sent to a server that left the last request unanswered: leaving must not take another deadline. False then.
+   * `reason`: one of REASON_*.
+   */
+  async goodbye(reason: number): Promise<boolean> {
+    if (this.#silent) return false;
+    await this.#requestOf(OP_GOODBYE, 'leave', reason);
+    return true;
   }
 
   /** For the region: the control bit was set. Completes the request under way when its reply is there. */
@@ -133,6 +173,12 @@ export class ControlClient {
     this.#pending = null;
   }
 
+  #requestOf(op: number, operation: string, argument = 0): Promise<Int32Array> {
+    return this.#request(op, operation, (at) => {
+      this.#words[at] = argument;
+    });
+  }
+
   #request(op: number, operation: string, fill: (argumentsAt: number) => void): Promise<Int32Array> {
     const turn = this.#turn.then(() => this.#send(op, operation, fill));
     this.#turn = turn.catch(() => {});
@@ -146,6 +192,16 @@ export class ControlClient {
     this.#words[at + 1] = op;
     this.#seq = (this.#seq + 1) | 0;
     let timer: NodeJS.Timeout | undefined;
+    let again: NodeJS.Timeout | undefined;
+    const ringLater = (ms: number): void => {
+      again = setTimeout(() => {
+        // Our own doorbell may be the one that was lost.
+        this.collectReply();
+        if (this.#pending === null) return;
+        this.#notifyServer(true);
+        ringLater(Math.min(ms * 2, AGAIN_MOST_MS));
+      }, ms).unref();
+    };
     this.#waiting(1);
     try {
       return await new Promise<Int32Array>((resolve, reject) => {
@@ -157,10 +213,12 @@ export class ControlClient {
         }, DEADLINE_SECONDS * 1000);
         // Release: pairs with the server's acquire of the request's seq. Also the full fence post() asks for.
         Atomics.store(this.#words, at, this.#seq);
-        this.#notifyServer();
+        this.#notifyServer(false);
+        ringLater(AGAIN_MS);
       });
     } finally {
       clearTimeout(timer);
+      clearTimeout(again);
       this.#waiting(-1);
     }
   }

@@ -1,3 +1,11 @@
-export { Attachment, type AttachmentOptions, type Marks } from './attachment.ts';
+export { Attachment, type AttachmentOptions, type Marks, type Traffic } from './attachment.ts';
+export type { MembershipEvent } from './changes.ts';
+export type { Description } from './description.ts';
 export type { Life, RegionDevice } from './device.ts';
+export { type DiagnosticName, publish } from './diagnostics.ts';
+export { joinDescription } from './join-description.ts';
+export type { LeaveReason, Member, MemberState } from './member.ts';
+export { Membership, type MembershipEvents, type MembershipOptions } from './membership.ts';
+export { write64 } from './pulse.ts';
+export { Views } from './views.ts';
 export { adaptive, interrupt, loop, type WaitStrategy } from './wait.ts';

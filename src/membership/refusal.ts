@@ -1,6 +1,7 @@
 import { IvshmemError } from '../errors/index.ts';
 import {
   STATUS_BAD_REQUEST,
+  STATUS_EVICTED,
   STATUS_NAME_TAKEN,
   STATUS_NO_CHANNEL,
   STATUS_NO_MEMORY,
@@ -37,6 +38,10 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
   [STATUS_QUOTA]: [
     "this member's quota is used up",
     "Close channels, or raise the region's quota in the server's configuration.",
+  ],
+  [STATUS_EVICTED]: [
+    'this member was evicted',
+    'Ask whoever runs the server; plug the device again, or start the VM or process anew, to get another slot.',
   ],
 };
 

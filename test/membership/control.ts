@@ -2,14 +2,19 @@ import t, { type Test } from 'tap';
 import { IvshmemError } from '../../src/errors/index.ts';
 import { ControlClient } from '../../src/membership/control.ts';
 import {
+  DRAFT_BYTES,
   LAYOUT_MAJOR,
   LAYOUT_MINOR,
   MEMBER_W,
   OP_CLOSE,
   OP_CONNECT,
+  OP_DESCRIBE,
+  OP_DRAIN,
   OP_GOODBYE,
   OP_HELLO,
   OP_LISTEN,
+  OP_REFRESH,
+  OP_SUSPECT,
   OP_UNLISTEN,
   STATUS_NAME_TAKEN,
   STATUS_NO_SERVICE,
@@ -23,12 +28,15 @@ const REPLY = BASE + MEMBER_W.reply;
 function client(seq = 0) {
   const words = new Int32Array(4096);
   words[REPLY] = seq;
-  const state = { notified: 0, waiting: 0 };
+  const state = { notified: 0, again: 0, waiting: 0 };
   const control = new ControlClient(
     words,
     BASE,
     '/run/test.sock',
-    () => state.notified++,
+    (again) => {
+      if (again) state.again++;
+      else state.notified++;
+    },
     (change) => {
       state.waiting += change;
     },
@@ -51,17 +59,18 @@ const started = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 t.test('requests are written as docs/shared-memory.md says, replies read back', async (t) => {
   const c = client();
-  const hello = c.control.hello('alpha');
+  const hello = c.control.hello('alpha', 77, 3);
   await started();
   t.equal(c.op(), OP_HELLO);
   t.equal(c.words[REQUEST], 1);
   t.equal(c.argument(0), (LAYOUT_MAJOR << 16) | LAYOUT_MINOR);
-  t.not(c.argument(1), 0, 'generation');
+  t.equal(c.argument(1), 77, 'generation');
   t.equal(c.name(2, 32), 'alpha');
-  t.same(c.state, { notified: 1, waiting: 1 });
+  t.equal(c.argument(10), 3, 'backend');
+  t.same(c.state, { notified: 1, again: 0, waiting: 1 });
   c.answer(0, 42);
   t.equal(await hello, 42);
-  t.same(c.state, { notified: 1, waiting: 0 });
+  t.same(c.state, { notified: 1, again: 0, waiting: 0 });
 
   const listen = c.control.listen('echo');
   await started();
@@ -89,11 +98,11 @@ t.test('requests are written as docs/shared-memory.md says, replies read back', 
   c.answer(0);
   await unlisten;
 
-  const goodbye = c.control.goodbye();
+  const goodbye = c.control.goodbye(1);
   await started();
-  t.equal(c.op(), OP_GOODBYE);
+  t.same([c.op(), c.argument(0)], [OP_GOODBYE, 1]);
   c.answer(0);
-  await goodbye;
+  t.ok(await goodbye);
   t.equal(c.words[REQUEST], 6, 'six requests');
 });
 
@@ -154,8 +163,9 @@ t.test('the sequence number wraps at 2^32', async (t) => {
 function stoppedClock(t: Test): () => void {
   const timeouts: (() => void)[] = [];
   const real = globalThis.setTimeout;
-  const fake = (callback: () => void): NodeJS.Timeout => {
-    timeouts.push(callback);
+  const fake = (callback: () => void, ms: number): NodeJS.Timeout => {
+    // Ringing again is not what is staged here.
+    if (ms >= 10_000) timeouts.push(callback);
     return real(() => {}, 0);
   };
   globalThis.setTimeout = fake as unknown as typeof setTimeout;
@@ -192,13 +202,13 @@ t.test('leaving does not ask a server that left the last request unanswered', as
   await started();
   ring();
   await t.rejects(silent, { code: 'ERR_IVSHMEM_SERVER_SILENT' });
-  await c.control.goodbye();
+  t.notOk(await c.control.goodbye(1));
   t.equal(c.state.notified, 1, 'nothing was sent');
   const listen = c.control.listen('two');
   await started();
   c.answer(0, 1);
   await listen;
-  const goodbye = c.control.goodbye();
+  const goodbye = c.control.goodbye(1);
   await started();
   t.equal(c.op(), OP_GOODBYE, 'once it answers again, it is asked again');
   c.answer(0);
@@ -214,7 +224,65 @@ t.test('abandon fails the request under way, those in the queue and those to com
   c.control.abandon(gone);
   await t.rejects(first, { code: 'ERR_IVSHMEM_DEVICE_REMOVED' });
   await t.rejects(second, { code: 'ERR_IVSHMEM_DEVICE_REMOVED' });
-  await t.rejects(c.control.goodbye(), { code: 'ERR_IVSHMEM_DEVICE_REMOVED' });
+  await t.rejects(c.control.goodbye(1), { code: 'ERR_IVSHMEM_DEVICE_REMOVED' });
   t.equal(c.state.notified, 1);
   t.equal(c.state.waiting, 0);
+});
+
+t.test('what a member says of itself goes through the draft, in the turn of its request', async (t) => {
+  const c = client();
+  const first = c.control.describe(Uint8Array.of(1, 1, 65));
+  const second = c.control.describe(new Uint8Array(DRAFT_BYTES).fill(7));
+  await started();
+  t.same([c.op(), c.argument(0)], [OP_DESCRIBE, 3]);
+  const draft = new Uint8Array(c.words.buffer, (BASE + MEMBER_W.draft) * 4, DRAFT_BYTES);
+  t.same([...draft.subarray(0, 4)], [1, 1, 65, 0]);
+  c.answer(0);
+  await first;
+  await started();
+  t.equal(c.argument(0), DRAFT_BYTES);
+  t.ok(draft.every((byte) => byte === 7));
+  t.equal(c.words[BASE + MEMBER_W.draft + DRAFT_BYTES / 4], 0, 'and nothing beyond it');
+  c.answer(0);
+  await second;
+});
+
+t.test('drain, suspect and refresh', async (t) => {
+  const c = client();
+  for (const [request, op, argument] of [
+    [() => c.control.drain(), OP_DRAIN, 0],
+    [() => c.control.suspect(500), OP_SUSPECT, 500],
+    [() => c.control.refresh(), OP_REFRESH, 0],
+  ] as const) {
+    const done = request();
+    await started();
+    t.same([c.op(), c.argument(0)], [op, argument]);
+    c.answer(0);
+    await done;
+  }
+});
+
+t.test(
+  'the server is rung again while it does not answer, ever less often',
+  { timeout: 20_000 },
+  async (t) => {
+    const c = client();
+    const listen = c.control.listen('echo');
+    while (c.state.again < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    t.equal(c.state.notified, 1);
+    c.answer(0, 4);
+    t.equal(await listen, 4);
+    const rung = c.state.again;
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    t.equal(c.state.again, rung, 'not after the answer');
+  },
+);
+
+t.test('an answer whose doorbell was lost is found all the same', { timeout: 20_000 }, async (t) => {
+  const c = client();
+  const listen = c.control.listen('echo');
+  await started();
+  c.words.set([0, 9], REPLY + 1);
+  c.words[REPLY] = c.words[REQUEST]!;
+  t.equal(await listen, 9);
 });
