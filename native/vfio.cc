@@ -91,14 +91,22 @@ Napi::Value DeviceInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Value RegionInfo(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+/** What the kernel says of region or interrupt `index` of a device: arguments 0 and 1. */
+template <typename Info>
+Info InfoAt(const Napi::CallbackInfo& info, const char* name, unsigned long request) {
   const Arguments arguments(info);
   const int device = arguments.Fd(0, "device");
-  vfio_region_info region{};
-  region.argsz = sizeof region;
-  region.index = arguments.Uint32(1, "index");
-  Ioctl(env, "VFIO_DEVICE_GET_REGION_INFO", device, VFIO_DEVICE_GET_REGION_INFO, &region);
+  Info answer{};
+  answer.argsz = sizeof answer;
+  answer.index = arguments.Uint32(1, "index");
+  Ioctl(info.Env(), name, device, request, &answer);
+  return answer;
+}
+
+Napi::Value RegionInfo(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto region =
+      InfoAt<vfio_region_info>(info, "VFIO_DEVICE_GET_REGION_INFO", VFIO_DEVICE_GET_REGION_INFO);
   Napi::Object result = Napi::Object::New(env);
   result.Set("flags", Napi::Number::New(env, region.flags));
   // vfio-pci puts the region's index into bits 40 and up of the offset: exact as a Number.
@@ -109,12 +117,7 @@ Napi::Value RegionInfo(const Napi::CallbackInfo& info) {
 
 Napi::Value IrqInfo(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Arguments arguments(info);
-  const int device = arguments.Fd(0, "device");
-  vfio_irq_info irq{};
-  irq.argsz = sizeof irq;
-  irq.index = arguments.Uint32(1, "index");
-  Ioctl(env, "VFIO_DEVICE_GET_IRQ_INFO", device, VFIO_DEVICE_GET_IRQ_INFO, &irq);
+  const auto irq = InfoAt<vfio_irq_info>(info, "VFIO_DEVICE_GET_IRQ_INFO", VFIO_DEVICE_GET_IRQ_INFO);
   Napi::Object result = Napi::Object::New(env);
   result.Set("flags", Napi::Number::New(env, irq.flags));
   result.Set("count", Napi::Number::New(env, irq.count));
@@ -151,21 +154,22 @@ Napi::Value SetIrqEventfds(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value DisableIrqs(const Napi::CallbackInfo& info) {
+/** One action, without data, on the first `count` interrupts of the index that argument 1 names; 0 turns the
+ * index off. */
+void ActOnIrqs(const Napi::CallbackInfo& info, uint32_t action, size_t count) {
   const Arguments arguments(info);
   const int device = arguments.Fd(0, "device");
-  SetIrqs(info.Env(), device,
-          IrqSet(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, arguments.Uint32(1, "index"), 0, 0),
-          {});
+  const uint32_t index = arguments.Uint32(1, "index");
+  SetIrqs(info.Env(), device, IrqSet(VFIO_IRQ_SET_DATA_NONE | action, index, 0, count), {});
+}
+
+Napi::Value DisableIrqs(const Napi::CallbackInfo& info) {
+  ActOnIrqs(info, VFIO_IRQ_SET_ACTION_TRIGGER, 0);
   return info.Env().Undefined();
 }
 
 Napi::Value UnmaskIrq(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info);
-  const int device = arguments.Fd(0, "device");
-  SetIrqs(info.Env(), device,
-          IrqSet(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, arguments.Uint32(1, "index"), 0, 1),
-          {});
+  ActOnIrqs(info, VFIO_IRQ_SET_ACTION_UNMASK, 1);
   return info.Env().Undefined();
 }
 
