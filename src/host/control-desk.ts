@@ -1,0 +1,32 @@
+import type { MemberRecord } from '../memory/member-record.ts';
+import type { MemberReport, RegionSample } from '../observe/sample.ts';
+import type { Log } from './log.ts';
+import type { RegionStatus } from './status.ts';
+
+/** The region behind a control socket; RegionServer is one. */
+export interface ControlSubject {
+  readonly name: string;
+  status(): RegionStatus;
+  /** The newest view, and the record of each slot that was ever used. */
+  members(): { readonly view: number; readonly records: readonly MemberRecord[] };
+  /** Calls back after each view until the returned function is called. */
+  onView(callback: (record: MemberRecord) => void): () => void;
+  /** Asks members for fresh statistics first, for a bounded time. */
+  sample(): Promise<RegionSample>;
+  /** Takes the slot's driver out of the region for good; false when none is attached. */
+  evict(slot: number): boolean;
+}
+
+/** Hands the region over to another server; what it needs stands in the request. Answers with what it returns. */
+export type Handover = (request: Readonly<Record<string, unknown>>) => Promise<object>;
+
+/** What a session of the control socket works with. */
+export interface ControlDesk {
+  readonly log: Log;
+  readonly subject: ControlSubject;
+  /** Absent: this server hands nothing over. */
+  readonly handover: Handover | undefined;
+  /** Adds a receiver of events; returns how to take it away. */
+  watch(receive: (line: string) => void): () => void;
+  members(): { readonly view: number; readonly members: readonly MemberReport[] };
+}

@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import type { MembershipEvent } from '../membership/changes.ts';
+import type { MemberReport, RegionSample } from '../observe/sample.ts';
+import type { RegionStatus } from './status.ts';
+
+/** The control socket of a region: one JSON object per line each way (docs/server.md, "Control socket"). */
+
+const member = z.union([z.int().min(0).max(255), z.string().min(1).max(64)]);
+
+export const requestSchema = z.discriminatedUnion('op', [
+  z.strictObject({ op: z.literal('status') }),
+  z.strictObject({ op: z.literal('members') }),
+  z.strictObject({ op: z.literal('watch') }),
+  z.strictObject({ op: z.literal('sample') }),
+  /** By name, or by slot. */
+  z.strictObject({ op: z.literal('evict'), member }),
+  /** What else it says is between two servers. */
+  z.looseObject({ op: z.literal('handover') }),
+]);
+export type ControlRequest = z.output<typeof requestSchema>;
+
+/** Members as of one view. */
+export interface MembersAnswer {
+  readonly region: string;
+  readonly view: number;
+  readonly members: readonly MemberReport[];
+}
+export type StatusAnswer = { readonly status: RegionStatus };
+export type SampleAnswer = { readonly sample: RegionSample };
+export type EvictAnswer = { readonly member: MemberReport };
+
+export interface Failure {
+  readonly ok: false;
+  readonly code: string;
+  readonly message: string;
+}
+export type Answer<T> = ({ readonly ok: true } & T) | Failure;
+
+/** What `watch` sends after its answer, one line per change. */
+export interface EventReport {
+  readonly event: MembershipEvent['type'];
+  readonly view: number;
+  /** ISO 8601, by the server's clock. */
+  readonly at: string;
+  /** Of a leave. */
+  readonly reason?: string;
+  readonly member: MemberReport;
+}
+
+/** Socket of a region -> its control socket, as `ivshmem server` chooses it. */
+export function controlPath(socket: string): string {
+  return `${socket}.control`;
+}
