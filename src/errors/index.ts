@@ -1,6 +1,7 @@
 import { bindErrors } from './bind.ts';
 import { channelErrors } from './channel.ts';
 import { cliErrors } from './cli.ts';
+import { controlErrors } from './control.ts';
 import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
 import { membershipErrors } from './membership.ts';
@@ -20,6 +21,7 @@ export const catalogue = {
   ...channelErrors,
   ...membershipErrors,
   ...serverErrors,
+  ...controlErrors,
   ...bindErrors,
   ...cliErrors,
 } as const satisfies Record<string, Entry>;
