@@ -6,7 +6,7 @@ const home = 'lib/ivshmem';
 
 /**
  * The product as files for `buildPayload`: the `ivshmem` command in the guest's PATH, and each of `programs` (TypeScript
- * entry points by name) as /payload/lib/ivshmem/dist/cli/NAME.mjs, where they find the native addon beside them.
+ * entry points by name) as /payload/lib/ivshmem/dist/cli/NAME.mjs, where they find the native addon and the guardian beside them.
  */
 export async function productFiles(
   programs: Readonly<Record<string, string>> = {},
@@ -20,6 +20,7 @@ export async function productFiles(
   return {
     ...Object.fromEntries(bundles),
     [`${home}/dist/cli/addon.node`]: join(checkout, 'native/build/Release/addon.node'),
+    [`${home}/dist/cli/guardian`]: join(checkout, 'native/build/Release/guardian'),
     // `ivshmem --version` reads it at the place it has in the npm package.
     [`${home}/package.json`]: join(checkout, 'package.json'),
     'bin/ivshmem': { content: `#!/bin/sh\nexec node /payload/${home}/dist/cli/main.mjs "$@"\n`, mode: 0o755 },

@@ -1,5 +1,5 @@
 /**
- * Builds prebuilds/linux-x64.node and prebuilds/linux-arm64.node with the C++ compilers of this machine (for the other
+ * Builds the addon and the guardian, prebuilds/linux-x64.node and prebuilds/linux-x64-guardian and both for arm64, with the C++ compilers of this machine (for the other
  * architecture: Debian's g++-aarch64-linux-gnu or g++-x86-64-linux-gnu). Node's headers are the same for both.
  * Usage: npm run build:prebuilds [-- x64|arm64 ...]
  * Without arguments only what is older than its sources is built, and an architecture without a compiler is left out.
@@ -14,7 +14,9 @@ const triplets: Readonly<Record<string, string>> = { x64: 'x86_64-linux-gnu', ar
 /** The whole addon is part of the package: what grows it by accident should be seen. */
 const LIMIT_BYTES = 500_000;
 
-const path = (arch: string): string => join(root, 'prebuilds', `linux-${arch}.node`);
+/** What node-gyp builds, and what follows linux-ARCH in its name in prebuilds/ (src/native/places.ts looks for it there). */
+const products = { 'addon.node': '.node', guardian: '-guardian' } as const;
+const path = (arch: string, suffix: string): string => join(root, 'prebuilds', `linux-${arch}${suffix}`);
 const isSource = (file: string): boolean => !/\/native\/(build|test)(\/|$)/.test(file);
 
 function prebuild(arch: string): void {
@@ -36,28 +38,31 @@ function prebuild(arch: string): void {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (built.status !== 0) throw new Error(`building for ${arch} failed`);
-  const target = path(arch);
-  mkdirSync(dirname(target), { recursive: true });
-  cpSync(join(copy, 'build/Release/addon.node'), target);
-  const { size } = statSync(target);
-  if (size > LIMIT_BYTES) throw new Error(`${target} has ${size} bytes, more than ${LIMIT_BYTES}`);
-  console.log(`${target} ${size} bytes`);
+  for (const [product, suffix] of Object.entries(products)) {
+    const target = path(arch, suffix);
+    mkdirSync(dirname(target), { recursive: true });
+    cpSync(join(copy, 'build/Release', product), target);
+    const { size } = statSync(target);
+    if (size > LIMIT_BYTES) throw new Error(`${target} has ${size} bytes, more than ${LIMIT_BYTES}`);
+    console.log(`${target} ${size} bytes`);
+  }
 }
 
-/** Whether the addon for an architecture is there and no source of it is newer. */
+/** Whether all for an architecture is there and no source is newer. */
 function isFresh(arch: string): boolean {
-  const built = statSync(path(arch), { throwIfNoEntry: false });
-  if (built === undefined) return false;
+  const built = Object.values(products).map(
+    (suffix) => statSync(path(arch, suffix), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  );
   return readdirSync(join(root, 'native'), { recursive: true, withFileTypes: true })
     .map((entry) => join(entry.parentPath, entry.name))
     .filter(isSource)
-    .every((file) => (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) <= built.mtimeMs);
+    .every((file) => (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) <= Math.min(...built));
 }
 
 function hasCompiler(arch: string): boolean {
   const compiler = arch === process.arch ? 'g++' : `${triplets[arch]}-g++`;
   const found = spawnSync(compiler, ['--version'], { stdio: 'ignore' }).status === 0;
-  if (!found) console.log(`linux-${arch}.node is left out: ${compiler} is not installed`);
+  if (!found) console.log(`linux-${arch} is left out: ${compiler} is not installed`);
   return found;
 }
 

@@ -46,6 +46,8 @@ t.test('npm pack', async (t) => {
     t.ok(files.includes(wanted), wanted);
   }
   t.ok(files.includes(`prebuilds/linux-${process.arch}.node`), 'the addon for this machine');
+  const guardian = list.find((line) => line.endsWith(`prebuilds/linux-${process.arch}-guardian`));
+  t.match(guardian, /^-rwx/, 'the guardian for this machine, a program');
   const strange = files.filter(
     (file) => /(^|\/)(test|testing|src|bench)\/|\.cc$|\.ts$/.test(file) && !file.endsWith('.d.ts'),
   );
@@ -53,11 +55,13 @@ t.test('npm pack', async (t) => {
 });
 
 const other = process.arch === 'x64' ? 'arm64' : 'x64';
-const left = /linux-\w+\.node is left out: .*/.exec(packing.output)?.[0];
+const left = /linux-\w+ is left out: .*/.exec(packing.output)?.[0];
 t.test(`the addon for ${other}`, { skip: left ?? false }, async (t) => {
-  const image = join(checkout, `prebuilds/linux-${other}.node`);
-  // ELF e_machine, at offset 18: EM_X86_64 62, EM_AARCH64 183.
-  t.equal(readFileSync(image).readUInt16LE(18), other === 'arm64' ? 183 : 62);
+  for (const suffix of ['.node', '-guardian']) {
+    const image = join(checkout, `prebuilds/linux-${other}${suffix}`);
+    // ELF e_machine, at offset 18: EM_X86_64 62, EM_AARCH64 183.
+    t.equal(readFileSync(image).readUInt16LE(18), other === 'arm64' ? 183 : 62);
+  }
 });
 
 t.test('npm install', { skip: offline }, async (t) => {
@@ -68,6 +72,8 @@ t.test('npm install', { skip: offline }, async (t) => {
     [],
     'no install script',
   );
+  const guardian = join(inside, `prebuilds/linux-${process.arch}-guardian`);
+  t.ok(statSync(guardian).mode & 0o100, 'the guardian may be executed');
   t.notOk(existsSync(join(inside, 'binding.gyp')), 'nothing that makes npm compile');
 });
 

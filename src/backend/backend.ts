@@ -2,6 +2,17 @@ import type { Mapping } from '../native/binding.ts';
 
 export type BackendKind = 'vfio' | 'uio' | 'host';
 
+/** One life of a driver in its slot, for whoever outlives it: where its obituary goes (docs/shared-memory.md, "Obituaries"). */
+export interface Life {
+  readonly slot: number;
+  /** The driver's generation, as its HELLO says it; never 0. */
+  readonly generation: number;
+  /** Byte offset in the shared memory of the word `obituary`; the reason is the word after it. */
+  readonly obituaryOffset: number;
+  /** Byte offset of the server's member block, in which the slot is marked. */
+  readonly serverBlockOffset: number;
+}
+
 /**
  * How a BAR and an interrupt are reached. Three implementations: `vfio` (a guest, interrupts by MSI-X eventfds),
  * `uio` (a guest, polled, doorbells outward), `host` (a process that is a peer over the ivshmem server's socket).
@@ -18,6 +29,16 @@ export interface Backend {
   readonly interrupts: readonly number[];
   /** Writes the Doorbell register: (peer << 16) | vector. A missing peer is silently ignored, as the device does. */
   ring(peer: number, vector: number): void;
+  /**
+   * Guards a life from now on: when this process dies, somebody else writes its obituary and rings the server. Undone by close()
+   * and by a removal. Absent where the server sees the death by itself. Never throws; what fails is a warning.
+   */
+  guard?(life: Life): void;
+  /**
+   * Called once when the device is about to go away and its memory and doorbell still work: the last chance to say so. Only
+   * VFIO asks in time.
+   */
+  onRemoving(callback: () => void): void;
   /** Called once if the device goes away (VFIO request interrupt; server's socket closed does NOT count). Memory is revoked first. */
   onRemoved(callback: () => void): void;
   /** Releases everything; idempotent; detaches the memory before unmapping. */

@@ -170,6 +170,8 @@ class HostBackend implements Backend {
   }
 
   /** A host process has no device that could be unplugged. */
+  onRemoving(): void {}
+
   onRemoved(): void {}
 
   close(): void {

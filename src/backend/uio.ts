@@ -5,7 +5,9 @@ import { binding, type Mapping } from '../native/binding.ts';
 import { PciAddress } from '../pci/address.ts';
 import { type PciFunction, PciSysfs } from '../pci/sysfs.ts';
 import type { Backend } from './backend.ts';
-import { DOORBELL, doorbellValue, fence, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts';
+import type { GuardedBars } from './guardian.ts';
+import { PciBackend } from './pci-backend.ts';
+import { DOORBELL, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts';
 import { watchRemoval } from './uio-removal.ts';
 
 const PAGE_BYTES = 4096;
@@ -52,70 +54,89 @@ export function openUio(address: string | PciAddress, options: OpenUioOptions = 
   }
 }
 
-class UioBackend implements Backend {
+class UioBackend extends PciBackend {
   readonly kind = 'uio';
-  readonly on: string;
   readonly ivPosition: number;
-  readonly memory: Mapping;
   readonly interrupts: readonly number[] = [];
-  readonly #registers: Mapping;
+  readonly #registers: MappedBar;
+  readonly #memory: MappedBar;
   readonly #words: Uint32Array;
   readonly #stopWatching: () => void;
-  readonly #removed: (() => void)[] = [];
-  #state: 'open' | 'removed' | 'closed' = 'open';
 
-  constructor(device: PciFunction, registers: Mapping, memory: Mapping, dev: string) {
-    this.on = device.address.toString();
-    this.memory = memory;
+  constructor(device: PciFunction, registers: MappedBar, memory: MappedBar, dev: string) {
+    super(device.address.toString());
+    this.#memory = memory;
     this.#registers = registers;
-    this.#words = new Uint32Array(registers.buffer);
+    this.#words = new Uint32Array(registers.mapping.buffer);
     this.ivPosition = this.#words[IV_POSITION / 4]! & 0xffff;
     this.#stopWatching = watchRemoval(
       device.uioNodes.map((node) => join(dev, node)),
       () => device.driver === 'uio_pci_generic',
-      () => this.#remove(),
+      // The kernel has taken the BARs out of the mappings by now.
+      () => this.remove(false),
     );
   }
 
-  ring(peer: number, vector: number): void {
-    if (this.#state !== 'open') return;
-    fence();
+  get memory(): Mapping {
+    return this.#memory.mapping;
+  }
+
+  protected override writeDoorbell(value: number): void {
     // One aligned 32-bit store: the only access the device takes (ivshmem spec, "PCI device registers").
-    this.#words[DOORBELL / 4] = doorbellValue(peer, vector);
+    this.#words[DOORBELL / 4] = value;
   }
 
-  onRemoved(callback: () => void): void {
-    this.#removed.push(callback);
+  protected override bars(): GuardedBars {
+    return {
+      memory: { fd: this.#memory.fd, offset: 0 },
+      doorbell: { fd: this.#registers.fd, offset: DOORBELL },
+    };
   }
 
-  close(): void {
-    if (this.#state === 'closed') return;
-    this.#state = 'closed';
+  protected override revoke(): void {
     this.#stopWatching();
-    this.memory.close();
+    this.#memory.mapping.revoke();
+    this.#registers.mapping.revoke();
+  }
+
+  protected override release(): void {
+    this.#stopWatching();
+    this.#memory.close();
     this.#registers.close();
-  }
-
-  #remove(): void {
-    if (this.#state !== 'open') return;
-    this.#state = 'removed';
-    this.#stopWatching();
-    this.memory.revoke();
-    this.#registers.revoke();
-    for (const callback of this.#removed.splice(0)) callback();
   }
 }
 
-function mapBar(device: PciFunction, bar: number, writeCombining: boolean): Mapping {
+/** A BAR and the sysfs file it is mapped from, which stays open for the guardian. It does not hold the device. */
+class MappedBar {
+  readonly fd: number;
+  readonly mapping: Mapping;
+
+  /** Opens the file and maps it; owns both. */
+  constructor(path: string, bytes: number) {
+    this.fd = openSync(path, 'r+');
+    try {
+      this.mapping = binding.mapFile(this.fd, 0, bytes, true);
+    } catch (error) {
+      closeSync(this.fd);
+      throw error;
+    }
+  }
+
+  /** Call it once. */
+  close(): void {
+    this.mapping.close();
+    closeSync(this.fd);
+  }
+}
+
+function mapBar(device: PciFunction, bar: number, writeCombining: boolean): MappedBar {
   const on = device.address.toString();
   const sizeBytes = device.resources()[bar]?.sizeBytes ?? 0;
   if (sizeBytes === 0) throw new IvshmemError('ERR_IVSHMEM_BAR_ABSENT', { bar, on });
   const combined = device.resourcePath(bar, true);
   const path = writeCombining && existsSync(combined) ? combined : device.resourcePath(bar);
-  let fd: number | undefined;
   try {
-    fd = openSync(path, 'r+');
-    return binding.mapFile(fd, 0, Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES, true);
+    return new MappedBar(path, Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES') throw new IvshmemError('ERR_IVSHMEM_ACCESS_DENIED', { on: path }, { cause });
@@ -124,7 +145,5 @@ function mapBar(device: PciFunction, bar: number, writeCombining: boolean): Mapp
         ? 'Kernel lockdown forbids mapping PCI memory through sysfs: use vfio-pci, or boot without Secure Boot.'
         : 'Check that the device is still plugged in (`ivshmem status`).';
     throw new IvshmemError('ERR_IVSHMEM_UIO', { operation: 'map', on: path, why: message, hint }, { cause });
-  } finally {
-    if (fd !== undefined) closeSync(fd); // The mapping keeps the file.
   }
 }

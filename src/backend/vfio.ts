@@ -5,7 +5,9 @@ import type { VfioDevice } from '../vfio/device.ts';
 import { type OpenPciOptions, openPciDevice } from '../vfio/open.ts';
 import type { VfioRegion } from '../vfio/region.ts';
 import type { Backend } from './backend.ts';
-import { DOORBELL, doorbellValue, fence, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts';
+import type { GuardedBars } from './guardian.ts';
+import { PciBackend } from './pci-backend.ts';
+import { DOORBELL, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts';
 
 /**
  * Opens an ivshmem device bound to vfio-pci: BAR0 and BAR2 mapped, every MSI-X vector on an eventfd, memory and bus
@@ -21,19 +23,16 @@ export function openVfio(address: string | PciAddress, options: OpenPciOptions =
   }
 }
 
-class VfioBackend implements Backend {
+class VfioBackend extends PciBackend {
   readonly kind = 'vfio';
-  readonly on: string;
   readonly ivPosition: number;
   readonly memory: Mapping;
   readonly interrupts: readonly number[];
   readonly #device: VfioDevice;
   readonly #registers: VfioRegion;
-  readonly #removed: (() => void)[] = [];
-  #state: 'open' | 'removed' | 'closed' = 'open';
 
   constructor(device: VfioDevice) {
-    this.on = device.name;
+    super(device.name);
     this.#device = device;
     device.enableMemorySpace();
     // Without it the MSI-X message of a doorbell, which is a write to memory, is dropped (PCI 3.0 §6.2.2).
@@ -46,32 +45,27 @@ class VfioBackend implements Backend {
     // The capability is the device's word, VFIO's count what the kernel can set up. ivshmem-plain has neither.
     const vectors = Math.min(device.msix()?.vectors ?? 0, device.msixIrq.count);
     this.interrupts = vectors > 0 ? device.msixIrq.enable(vectors) : [];
-    device.onRequest(() => this.#remove());
+    device.onRequest(() => this.remove(true));
   }
 
-  ring(peer: number, vector: number): void {
-    if (this.#state !== 'open') return;
-    fence();
-    this.#registers.write32(DOORBELL, doorbellValue(peer, vector));
+  protected override writeDoorbell(value: number): void {
+    this.#registers.write32(DOORBELL, value);
   }
 
-  onRemoved(callback: () => void): void {
-    this.#removed.push(callback);
+  protected override bars(): GuardedBars {
+    const { fd } = this.#device;
+    return {
+      memory: { fd, offset: this.#bar(MEMORY_BAR).offset },
+      doorbell: { fd, offset: this.#registers.offset + DOORBELL },
+    };
   }
 
-  close(): void {
-    if (this.#state === 'closed') return;
-    this.#state = 'closed';
-    this.#device.close();
-  }
-
-  #remove(): void {
-    if (this.#state !== 'open') return;
-    this.#state = 'removed';
-    // Zero pages stand in for the BARs and the device is the kernel's again, before anybody is told: a callback that throws
-    // cannot hold up the unplug. The eventfds stay, for somebody may be polling them.
+  protected override revoke(): void {
     this.#device.release();
-    for (const callback of this.#removed.splice(0)) callback();
+  }
+
+  protected override release(): void {
+    this.#device.close();
   }
 
   #bar(index: number): VfioRegion {

@@ -83,6 +83,13 @@ export const deviceErrors = {
     remedy: 'Open it again; a closed object cannot be used.',
     kind: 'usage',
   },
+  ERR_IVSHMEM_GUARDIAN: {
+    attempted: 'keep a guardian for {on}',
+    why: '{why}',
+    remedy:
+      'The member works; only its crash would be noticed late, when its slot is used again or its VM ends. Check that `guardian` lies beside the addon and may be executed (`npm run build:native`).',
+    kind: 'failure',
+  },
   ERR_IVSHMEM_DEVICE_REMOVED: {
     attempted: 'use the device {on}',
     why: 'it was unplugged',

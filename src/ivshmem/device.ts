@@ -1,4 +1,4 @@
-import type { Backend, BackendKind } from '../backend/backend.ts';
+import type { Backend, BackendKind, Life } from '../backend/backend.ts';
 import { IvshmemError } from '../errors/index.ts';
 import { binding } from '../native/binding.ts';
 import { type InterruptCallback, Interrupts, type InterruptThreadClass } from './interrupts.ts';
@@ -105,6 +105,21 @@ export class IvshmemDevice {
   /** While on, an interrupt that may come keeps the process alive (only for vectors with a callback). Off at first. */
   keepAlive(on: boolean): void {
     this.#interrupts.keepAlive(on);
+  }
+
+  /**
+   * Guards a life of a member from now on: when this process dies without close(), somebody else writes its obituary and rings
+   * the server. Nothing where the server sees the death by itself (host). A guardian that cannot be had is a warning
+   * (ERR_IVSHMEM_GUARDIAN), for the member lives well without it.
+   */
+  guard(life: Life): void {
+    this.#check('guard a life');
+    this.#backend.guard?.(life);
+  }
+
+  /** Calls back once when an unplug was asked for and memory and doorbell still work: for last words. Only with vfio. */
+  onRemoving(callback: () => void): void {
+    this.#backend.onRemoving(callback);
   }
 
   /**

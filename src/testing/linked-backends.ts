@@ -9,7 +9,7 @@ export interface LinkedBackendsOptions {
 
 /** A backend whose unplugging a test can stage. */
 export interface LinkedBackend extends Backend {
-  /** What a hot-unplug does: memory turns to zero pages, rings go nowhere, onRemoved runs. */
+  /** What a hot-unplug does: onRemoving runs, memory turns to zero pages, rings go nowhere, onRemoved runs. */
   unplug(): void;
 }
 
@@ -43,6 +43,7 @@ class Linked implements LinkedBackend {
   readonly memory: Mapping;
   readonly #eventfds: readonly number[];
   readonly #all: readonly Linked[];
+  readonly #removing: (() => void)[] = [];
   readonly #removed: (() => void)[] = [];
   #state: 'open' | 'removed' | 'closed' = 'open';
 
@@ -68,12 +69,17 @@ class Linked implements LinkedBackend {
     if (this.#state === 'open' && eventfd !== undefined) binding.eventfdSignal(eventfd);
   }
 
+  onRemoving(callback: () => void): void {
+    this.#removing.push(callback);
+  }
+
   onRemoved(callback: () => void): void {
     this.#removed.push(callback);
   }
 
   unplug(): void {
     if (this.#state !== 'open') return;
+    for (const callback of this.#removing.splice(0)) callback();
     this.#state = 'removed';
     this.memory.revoke();
     for (const callback of this.#removed.splice(0)) callback();

@@ -25,9 +25,10 @@ export class VfioRegion {
   readonly flags: number;
   /** 0 when the device does not have this region. */
   readonly sizeBytes: number;
+  /** Where the region starts in the device's file, bytes. */
+  readonly offset: number;
   /** "0000:00:05.0 region 2", for messages. */
   readonly on: string;
-  readonly #offset: number;
   readonly #fd: number;
   readonly #system: VfioSystem;
   readonly #scratch = viewsOf(new ArrayBuffer(8));
@@ -43,7 +44,7 @@ export class VfioRegion {
     const info = attempt('read the region information', this.on, () => system.vfioRegionInfo(fd, index));
     this.flags = info.flags;
     this.sizeBytes = info.size;
-    this.#offset = info.offset;
+    this.offset = info.offset;
   }
 
   get readable(): boolean {
@@ -68,7 +69,7 @@ export class VfioRegion {
     if (this.#mapping === undefined) {
       const length = Math.ceil(this.sizeBytes / PAGE_BYTES) * PAGE_BYTES;
       this.#mapping = attempt('map the region', this.on, () =>
-        this.#system.mapFile(this.#fd, this.#offset, length, this.writable),
+        this.#system.mapFile(this.#fd, this.offset, length, this.writable),
       );
       this.#views = viewsOf(this.#mapping.buffer);
     }
@@ -155,7 +156,7 @@ export class VfioRegion {
 
   /** pread or pwrite at the region's place in the device's file (linux/vfio.h, "Region offsets"). */
   #transfer(verb: 'read' | 'write', offset: number, bytes: Uint8Array): void {
-    const done = attempt(verb, this.on, () => this.#system[verb](this.#fd, bytes, this.#offset + offset));
+    const done = attempt(verb, this.on, () => this.#system[verb](this.#fd, bytes, this.offset + offset));
     if (done !== bytes.length)
       throw new IvshmemError('ERR_IVSHMEM_VFIO', {
         operation: verb,
