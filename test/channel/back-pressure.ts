@@ -1,9 +1,6 @@
 import t from 'tap';
 import type { Message } from '../../src/channel/message.ts';
-import { channelPair, pattern } from '../support/channel-pair.ts';
-
-/** Lets promises run to where they wait. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+import { channelPair, pattern, turn } from '../support/channel-pair.ts';
 
 t.test('write: whole, in parts, one after the other, and empty', async (t) => {
   const { a, b, settle } = channelPair({ queueSize: 4 });

@@ -1,17 +1,5 @@
 import t from 'tap';
-import { type ChannelPair, channelPair } from '../support/channel-pair.ts';
-
-function drain(pair: ChannelPair, side: 'a' | 'b' = 'b'): number[][] {
-  const got: number[][] = [];
-  for (let message = pair[side].receive(); message !== null; message = pair[side].receive()) {
-    got.push([...message.bytes]);
-    pair[side].release(message);
-  }
-  return got;
-}
-
-/** Lets promises run to where they wait. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+import { type ChannelPair, channelPair, drain, turn } from '../support/channel-pair.ts';
 
 /** A channel whose ring holds something that breaks it, for `b`. */
 function sabotaged(): ChannelPair {

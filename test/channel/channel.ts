@@ -1,17 +1,5 @@
 import t from 'tap';
-import { type ChannelPair, channelPair, pattern } from '../support/channel-pair.ts';
-
-function drain(pair: ChannelPair, side: 'a' | 'b' = 'b'): number[][] {
-  const got: number[][] = [];
-  for (let message = pair[side].receive(); message !== null; message = pair[side].receive()) {
-    got.push([...message.bytes]);
-    pair[side].release(message);
-  }
-  return got;
-}
-
-/** Lets promises run to where they wait. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+import { channelPair, drain, pattern, turn } from '../support/channel-pair.ts';
 
 t.test('both directions; identity; capacity; areas', async (t) => {
   const pair = channelPair();

@@ -1,19 +1,10 @@
 import t from 'tap';
-import type { DataArea } from '../../src/channel/message.ts';
-import { Receiver } from '../../src/channel/receiver.ts';
-import { Sender } from '../../src/channel/sender.ts';
 import { pattern } from '../support/channel-pair.ts';
-import { queuePair } from '../support/queue.ts';
+import { messagePair } from '../support/message-pair.ts';
 
 function joined(size: number, dataBytes = 4096, maxMessageBytes = 1 << 20) {
-  const queue = queuePair(size, { dataBytes });
-  const area: DataArea = {
-    bytes: new Uint8Array(queue.memory, queue.dataStart, dataBytes),
-    words: new Int32Array(queue.memory, queue.dataStart, dataBytes / 4),
-  };
-  const rings = { available: 0, used: 0 };
-  const sender = new Sender(queue.driver, area, queue.dataStart, () => rings.available++);
-  const receiver = new Receiver(queue.device, area, queue.dataStart, maxMessageBytes, () => rings.used++);
+  const pair = messagePair(size, dataBytes, maxMessageBytes);
+  const { sender } = pair;
   const send = (...bytes: number[]): void => {
     if (!sender.copyIn(Uint8Array.from(bytes))) throw new Error('full');
     sender.publish();
@@ -24,7 +15,7 @@ function joined(size: number, dataBytes = 4096, maxMessageBytes = 1 << 20) {
     room.bytes.set(bytes);
     sender.publish();
   };
-  return { queue, sender, receiver, rings, send, part };
+  return { ...pair, send, part };
 }
 
 t.test('releases out of order go back in order', async (t) => {

@@ -1,25 +1,10 @@
 import t from 'tap';
-import type { DataArea } from '../../src/channel/message.ts';
-import { Receiver } from '../../src/channel/receiver.ts';
-import { Sender } from '../../src/channel/sender.ts';
 import { pattern } from '../support/channel-pair.ts';
-import { queuePair } from '../support/queue.ts';
+import { messagePair } from '../support/message-pair.ts';
 import { Random, testSeed } from '../support/random.ts';
 
-function joined(size: number, dataBytes: number, maxMessageBytes = 1 << 20) {
-  const queue = queuePair(size, { dataBytes });
-  const area: DataArea = {
-    bytes: new Uint8Array(queue.memory, queue.dataStart, dataBytes),
-    words: new Int32Array(queue.memory, queue.dataStart, dataBytes / 4),
-  };
-  const rings = { available: 0, used: 0 };
-  const sender = new Sender(queue.driver, area, queue.dataStart, () => rings.available++);
-  const receiver = new Receiver(queue.device, area, queue.dataStart, maxMessageBytes, () => rings.used++);
-  return { queue, sender, receiver, rings, area };
-}
-
 t.test('a reservation lends room in place, and the message arrives in place', async (t) => {
-  const { sender, receiver, rings, area } = joined(8, 4096);
+  const { sender, receiver, rings, area } = messagePair(8, 4096);
   const room = sender.reserve(10)!;
   t.equal(room.length, 10);
   t.equal(room.bytes.byteOffset, area.bytes.byteOffset + room.offset);
@@ -36,7 +21,7 @@ t.test('a reservation lends room in place, and the message arrives in place', as
 });
 
 t.test('shorten gives back room of the last reservation only', async (t) => {
-  const { sender, receiver } = joined(8, 4096);
+  const { sender, receiver } = messagePair(8, 4096);
   t.throws(() => sender.shorten(0), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' }, 'nothing reserved');
   const room = sender.reserve(4096)!;
   for (const wrong of [4097, -1, 1.5, Number.NaN])
@@ -51,7 +36,7 @@ t.test('shorten gives back room of the last reservation only', async (t) => {
 });
 
 t.test('impossible lengths are refused before anything is touched', async (t) => {
-  const { sender, queue } = joined(8, 4096);
+  const { sender, queue } = messagePair(8, 4096);
   const before = queue.words.slice();
   for (const length of [4097, 2 ** 31, 2 ** 32, 2 ** 53, -1, 0.5, Number.NaN, Infinity]) {
     t.throws(
@@ -71,7 +56,7 @@ t.test('a full ring is a value: by descriptors, by bytes; room comes back by the
     [4, 65536, 1],
     [64, 4096, 512],
   ] as const) {
-    const { sender, receiver } = joined(size, dataBytes);
+    const { sender, receiver } = messagePair(size, dataBytes);
     let sent = 0;
     while (sender.reserve(length) !== null) sent++;
     t.equal(sent, size === 4 ? 4 : 8);
@@ -92,7 +77,7 @@ t.test('a full ring is a value: by descriptors, by bytes; room comes back by the
 t.test('hasRoom says what reserve would find', async (t) => {
   const seed = testSeed();
   const random = new Random(seed);
-  const { sender, receiver } = joined(16, 4096);
+  const { sender, receiver } = messagePair(16, 4096);
   for (let i = 0; i < 20_000; i++) {
     const length = random.below(1500);
     const had = sender.hasRoom(length);
@@ -108,7 +93,7 @@ t.test('hasRoom says what reserve would find', async (t) => {
 });
 
 t.test('a copied message that fits only around the end of the area is a chain of two (§2.8.6)', async (t) => {
-  const { sender, receiver } = joined(8, 4096);
+  const { sender, receiver } = messagePair(8, 4096);
   t.ok(sender.copyIn(pattern(1024, 1)));
   t.ok(sender.copyIn(pattern(2048, 2)));
   sender.publish();
@@ -138,7 +123,7 @@ t.test('a copied message that fits only around the end of the area is a chain of
 
 t.test('a wrapped message that does not fit leaves no trace', async (t) => {
   // 8 descriptors make a window of 512 bytes: a small first piece turns back to the start of the area.
-  const { sender, receiver } = joined(8, 4096);
+  const { sender, receiver } = messagePair(8, 4096);
   for (const length of [512, 2560, 960]) t.ok(sender.copyIn(pattern(length, length)));
   sender.publish();
   receiver.release(receiver.receive()!);
@@ -151,7 +136,7 @@ t.test('a wrapped message that does not fit leaves no trace', async (t) => {
 });
 
 t.test('waiting: enabled notifications ring for the next flush, disabled ones do not', async (t) => {
-  const { sender, receiver, rings } = joined(4, 4096);
+  const { sender, receiver, rings } = messagePair(4, 4096);
   while (sender.reserve(1) !== null);
   sender.publish();
   receiver.receive();
@@ -171,7 +156,7 @@ t.test('random traffic: messages arrive whole and in order whatever their size',
   const seed = testSeed();
   for (let run = 0; run < 60; run++) {
     const random = new Random(seed + run);
-    const { sender, receiver } = joined(random.pick([2, 4, 16, 64]), random.pick([4096, 16384]));
+    const { sender, receiver } = messagePair(random.pick([2, 4, 16, 64]), random.pick([4096, 16384]));
     const expected: Uint8Array[] = [];
     const lent: { message: { readonly bytes: Uint8Array }; bytes: Uint8Array }[] = [];
     for (let step = 0; step < 400; step++) {

@@ -104,3 +104,16 @@ export function channelPair(options: ChannelPairOptions = {}): ChannelPair {
 export function pattern(length: number, seed: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 0xff);
 }
+
+/** Takes all that is there for one side, `b` unless told otherwise, and releases it. */
+export function drain(pair: ChannelPair, side: 'a' | 'b' = 'b'): number[][] {
+  const got: number[][] = [];
+  for (let message = pair[side].receive(); message !== null; message = pair[side].receive()) {
+    got.push([...message.bytes]);
+    pair[side].release(message);
+  }
+  return got;
+}
+
+/** Lets promises run to where they wait. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
