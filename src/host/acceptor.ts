@@ -29,10 +29,26 @@ export class Acceptor {
     return this.#listener.on;
   }
 
+  get fd(): number {
+    return this.#listener.fd;
+  }
+
+  /** Lets connections wait in the backlog. */
+  pause(): void {
+    if (this.#closed) return;
+    if (this.#pause !== null) clearTimeout(this.#pause);
+    this.#pause = null;
+    this.#watch.stop();
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#watch.start(true, false);
+  }
+
   close(): void {
     if (this.#closed) return;
+    this.pause();
     this.#closed = true;
-    if (this.#pause !== null) clearTimeout(this.#pause);
     this.#watch.close();
     this.#listener.close();
   }

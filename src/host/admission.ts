@@ -12,17 +12,31 @@ export interface AdmissionRule {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
   readonly pid?: number | undefined;
+  /** At most this many slots for the clients it lets in. */
+  readonly slots?: number | undefined;
 }
 
-/** Whether any rule matches; 'any' admits everybody who can reach the socket. */
-export function admits(rules: readonly AdmissionRule[] | 'any', client: Credentials): boolean {
-  if (rules === 'any') return true;
-  return rules.some(
-    (rule) =>
+/**
+ * The position of the first rule that matches and has a slot left, -1 when 'any' admits everybody who can reach the socket;
+ * else why not. `held`: how many slots the clients let in by a rule have.
+ */
+export function admit(
+  rules: readonly AdmissionRule[] | 'any',
+  client: Credentials,
+  held: (rule: number) => number,
+): number | 'not_admitted' | 'rule_full' {
+  if (rules === 'any') return -1;
+  let why: 'not_admitted' | 'rule_full' = 'not_admitted';
+  for (const [at, rule] of rules.entries()) {
+    const matches =
       (rule.uid === undefined || rule.uid === client.uid) &&
       (rule.gid === undefined || rule.gid === client.gid) &&
-      (rule.pid === undefined || rule.pid === client.pid),
-  );
+      (rule.pid === undefined || rule.pid === client.pid);
+    if (!matches) continue;
+    if (rule.slots === undefined || held(at) < rule.slots) return at;
+    why = 'rule_full';
+  }
+  return why;
 }
 
 /** Descriptors a client needs besides those it is sent. */

@@ -36,6 +36,19 @@ export class PageAllocator {
     return start;
   }
 
+  /** Takes one certain run, as it was before a restart; false when any of it is taken or outside. */
+  claim(start: number, pages: number): boolean {
+    const at = this.#free.findIndex((run) => run.start <= start && start + pages <= run.start + run.pages);
+    const run = this.#free[at];
+    if (run === undefined || pages < 1) return false;
+    const before = { start: run.start, pages: start - run.start };
+    const after = { start: start + pages, pages: run.start + run.pages - start - pages };
+    this.#free.splice(at, 1, ...[before, after].filter((rest) => rest.pages > 0));
+    this.#used.set(start, pages);
+    this.#freePages -= pages;
+    return true;
+  }
+
   /** Gives back the run that starts at `start`. Throws when there is none: that would be a fault of the server. */
   release(start: number): void {
     const pages = this.#used.get(start);

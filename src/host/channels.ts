@@ -10,35 +10,21 @@ import {
   STATUS_QUOTA,
 } from '../memory/layout.ts';
 import type { PageAllocator } from './allocator.ts';
+import { type ChannelRecord, channelKey, generationKey } from './records.ts';
 import type { Slot } from './slots.ts';
+import type { Transaction } from './transaction.ts';
 
-/** One side of a channel: a slot in one of its lives. */
-export interface Side {
-  readonly slot: number;
-  readonly epoch: number;
-}
-
-/** The server's own record of an open channel. */
-export interface ChannelRecord {
-  readonly number: number;
-  readonly generation: number;
-  readonly connector: Side;
-  readonly listener: Side;
-  readonly listenerId: number;
-  readonly firstPage: number;
-  readonly pages: number;
-  readonly queueSize: number;
-  readonly dataBytes: number;
-  closed: number;
-}
+export type { ChannelRecord } from './records.ts';
 
 /** What the channels do to the shared tables and to members; RegionServer's Tables and doorbells. */
 export interface ChannelEffects {
+  /** At once, while nobody uses the memory. */
+  zeroRings(channel: ChannelRecord): void;
   writeChannel(channel: ChannelRecord): void;
   writeClosed(channel: ChannelRecord): void;
   freeChannel(number: number): void;
-  /** Tells the member on this side that something about the channel changed. */
-  event(slot: number, channel: number): void;
+  /** Tells the member on this side, after the commit, that something about the channel changed. */
+  event(tx: Transaction, slot: number, channel: number): void;
 }
 
 export interface Quota {
@@ -47,6 +33,8 @@ export interface Quota {
   /** Pages of channel memory a slot may be charged for. */
   readonly pages: number;
 }
+
+const BOTH_SIDES = CLOSED_CONNECTOR | CLOSED_LISTENER;
 
 interface Charge {
   channels: number;
@@ -84,8 +72,62 @@ export class Channels {
     for (let number = channels - 1; number > 0; number--) this.#free.push(number);
   }
 
+  /**
+   * The channels as they were; `allocator` has all of its pages free yet. Throws a RangeError when they cannot have been open
+   * at the same time.
+   */
+  static restore(
+    slots: number,
+    channels: number,
+    allocator: PageAllocator,
+    quota: Quota,
+    effects: ChannelEffects,
+    records: readonly ChannelRecord[],
+    generations: ReadonlyMap<number, number>,
+  ): Channels {
+    const restored = new Channels(slots, channels, allocator, quota, effects);
+    for (const [number, generation] of generations) {
+      if (!(number > 0 && number < channels)) throw new RangeError(`there is no channel ${number}`);
+      restored.#generations[number] = generation;
+    }
+    for (const record of records) restored.#adopt({ ...record });
+    const free = restored.#free.filter((number) => !restored.#open.has(number));
+    restored.#free.splice(0, restored.#free.length, ...free);
+    return restored;
+  }
+
+  #adopt(channel: ChannelRecord): void {
+    const { number, connector, listener, closed, generation } = channel;
+    const refuse = (why: string): never => {
+      throw new RangeError(`channel ${number} ${why}`);
+    };
+    const slots = this.#bySlot.length;
+    if (this.#generations[number] !== generation || this.#open.has(number)) refuse('has two lives');
+    if (connector.slot >= slots || listener.slot >= slots || connector.slot === listener.slot) {
+      refuse('has no two sides');
+    }
+    if ((closed & BOTH_SIDES) === BOTH_SIDES) refuse('is closed');
+    if (channelLayout(channel.queueSize, channel.dataBytes).bytes !== channel.pages * PAGE_BYTES) {
+      refuse('has memory of another size');
+    }
+    if (!this.#allocator.claim(channel.firstPage, channel.pages)) refuse('has memory that is not free');
+    this.#open.set(number, channel);
+    if (!(closed & CLOSED_CONNECTOR)) this.#bySlot[connector.slot]!.add(channel);
+    if (!(closed & CLOSED_LISTENER)) this.#bySlot[listener.slot]!.add(channel);
+    this.#charge(closed & CLOSED_CONNECTOR ? listener.slot : connector.slot, channel, 1);
+  }
+
   get openCount(): number {
     return this.#open.size;
+  }
+
+  get open(): Iterable<Readonly<ChannelRecord>> {
+    return this.#open.values();
+  }
+
+  /** What a slot is charged for. */
+  charge(slot: number): Readonly<Charge> {
+    return { ...this.#charges[slot]! };
   }
 
   /** Channels this slot is still a side of. */
@@ -95,6 +137,7 @@ export class Channels {
 
   /** queueSize and dataBytes were checked. The listener learns of the channel by an event, the connector by the reply. */
   connect(
+    tx: Transaction,
     connector: Slot,
     listener: Slot,
     listenerId: number,
@@ -128,32 +171,35 @@ export class Channels {
     this.#bySlot[connector.id]!.add(channel);
     this.#bySlot[listener.id]!.add(channel);
     this.#charge(connector.id, channel, 1);
-    this.#effects.writeChannel(channel);
-    this.#effects.event(listener.id, number);
+    tx.put(channelKey(number), { ...channel });
+    tx.put(generationKey(number), { generation: channel.generation });
+    this.#effects.zeroRings(channel);
+    tx.after(() => this.#effects.writeChannel(channel));
+    this.#effects.event(tx, listener.id, number);
     return { status: STATUS_OK, channel };
   }
 
   /** CLOSE by a member: only its own side of the channel's present life. */
-  close(slot: number, number: number, generation: number): number {
+  close(tx: Transaction, slot: number, number: number, generation: number): number {
     const channel = this.#open.get(number);
     if (channel === undefined || channel.generation !== generation || !this.#bySlot[slot]!.has(channel)) {
       return STATUS_NO_CHANNEL;
     }
-    this.#leave(channel, slot, 0);
+    this.#leave(tx, channel, slot, 0);
     return STATUS_OK;
   }
 
   /** Ends every channel of a slot: its holder left, or died. */
-  closeAll(slot: number, died: boolean): void {
-    for (const channel of [...this.#bySlot[slot]!]) this.#leave(channel, slot, died ? CLOSED_DIED : 0);
+  closeAll(tx: Transaction, slot: number, died: boolean): void {
+    for (const channel of [...this.#bySlot[slot]!]) this.#leave(tx, channel, slot, died ? CLOSED_DIED : 0);
   }
 
-  #leave(channel: ChannelRecord, slot: number, how: number): void {
+  #leave(tx: Transaction, channel: ChannelRecord, slot: number, how: number): void {
     const { number, connector, listener } = channel;
     const side = slot === connector.slot ? CLOSED_CONNECTOR : CLOSED_LISTENER;
     const other = slot === connector.slot ? listener.slot : connector.slot;
     this.#bySlot[slot]!.delete(channel);
-    const last = (channel.closed & (CLOSED_CONNECTOR | CLOSED_LISTENER)) !== 0;
+    const last = (channel.closed & BOTH_SIDES) !== 0;
     const charged = last || side === CLOSED_CONNECTOR ? slot : other;
     channel.closed |= side | (last ? 0 : how);
     if (!last) {
@@ -161,13 +207,17 @@ export class Channels {
         this.#charge(slot, channel, -1);
         this.#charge(other, channel, 1);
       }
-      this.#effects.writeClosed(channel);
-      this.#effects.event(other, number);
+      tx.put(channelKey(number), { ...channel });
+      tx.after(() => this.#effects.writeClosed(channel));
+      this.#effects.event(tx, other, number);
       return;
     }
     this.#charge(charged, channel, -1);
-    this.#effects.writeClosed(channel);
-    this.#effects.freeChannel(number);
+    tx.put(channelKey(number), null);
+    tx.after(() => {
+      this.#effects.writeClosed(channel);
+      this.#effects.freeChannel(number);
+    });
     this.#open.delete(number);
     this.#allocator.release(channel.firstPage);
     this.#free.push(number);

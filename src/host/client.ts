@@ -17,6 +17,8 @@ export interface ClientEvents {
   spoke(): void;
   /** The socket is full; `waiting` messages are left. */
   stalled(waiting: number): void;
+  /** The socket took so many more messages. */
+  taken(messages: number): void;
 }
 
 /** One connection that was given a slot. */
@@ -39,7 +41,13 @@ export class Client {
       this.#watch,
       (error) => this.#end((error as Error).message),
       (waiting) => events.stalled(waiting),
+      (messages) => events.taken(messages),
     );
+  }
+
+  /** The client's own, until it is closed. */
+  get socket(): number {
+    return this.#socket;
   }
 
   /** Messages the client has not taken. */
@@ -52,6 +60,19 @@ export class Client {
     const wanted = messages.values.length * SEND_BUFFER_PER_MESSAGE;
     binding.socketSendBuffer(this.#socket, Math.min(wanted, SEND_BUFFER_MOST));
     this.#outbox.send(messages);
+  }
+
+  /** Neither sends nor reads, nor notices the end, until resumed. */
+  pause(): void {
+    if (this.#closed) return;
+    this.#outbox.pause();
+    this.#watch.stop();
+  }
+
+  resume(): void {
+    if (this.#closed) return;
+    this.#watch.start(true, false);
+    this.#outbox.resume();
   }
 
   close(): void {

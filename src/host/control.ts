@@ -2,13 +2,17 @@ import {
   LAYOUT_MAJOR,
   OP_CLOSE,
   OP_CONNECT,
+  OP_DESCRIBE,
+  OP_DRAIN,
   OP_GOODBYE,
   OP_HELLO,
   OP_LISTEN,
+  OP_REFRESH,
+  OP_SUSPECT,
   OP_UNLISTEN,
   SLOT_ATTACHED,
-  SLOT_FREE,
   STATUS_BAD_REQUEST,
+  STATUS_EVICTED,
   STATUS_NAME_TAKEN,
   STATUS_NO_SERVICE,
   STATUS_NOT_ATTACHED,
@@ -16,19 +20,29 @@ import {
   STATUS_QUOTA,
   STATUS_VERSION,
 } from '../memory/layout.ts';
+import { REASON_CLOSED, REASON_REBOOTED } from '../memory/membership.ts';
 import type { Channels } from './channels.ts';
-import { parseConnect, parseHello, parseListen } from './requests.ts';
+import type { Members } from './members.ts';
+import {
+  parseConnect,
+  parseDescribe,
+  parseGoodbye,
+  parseHello,
+  parseListen,
+  parseSuspect,
+} from './requests.ts';
 import type { Services } from './services.ts';
 import type { Slot, SlotTable } from './slots.ts';
+import type { Transaction } from './transaction.ts';
 
 /** status and results of a reply. */
 export type Answer = readonly [status: number, ...results: number[]];
 
 export interface ControlEffects {
-  /** The slot's public record changed. */
-  writeSlot(slot: Slot): void;
-  clearEvents(slot: Slot): void;
-  log(slot: Slot, what: string): void;
+  /** A copy of the first bytes of the slot's draft. */
+  draft(slot: number, bytes: number): Uint8Array;
+  /** Writes the shared tables again. */
+  refresh(tx: Transaction): void;
 }
 
 /** What the server does for its members: requests in, answers out. It knows nothing of memory, sockets or doorbells. */
@@ -36,6 +50,7 @@ export class Control {
   readonly #slots: SlotTable;
   readonly #services: Services;
   readonly #channels: Channels;
+  readonly #members: Members;
   readonly #heapBytes: number;
   readonly #maxListeners: number;
   readonly #effects: ControlEffects;
@@ -44,92 +59,109 @@ export class Control {
     slots: SlotTable,
     services: Services,
     channels: Channels,
+    members: Members,
     limits: { heapBytes: number; listeners: number },
     effects: ControlEffects,
   ) {
     this.#slots = slots;
     this.#services = services;
     this.#channels = channels;
+    this.#members = members;
     this.#heapBytes = limits.heapBytes;
     this.#maxListeners = limits.listeners;
     this.#effects = effects;
   }
 
   /** Answers a request of a slot that a client holds. `request` is a private copy: [seq, op, arguments]. */
-  answer(slot: Slot, request: Int32Array): Answer {
+  answer(tx: Transaction, slot: Slot, request: Int32Array): Answer {
     const op = request[1]!;
-    if (op === OP_HELLO) return this.#hello(slot, request);
-    if (slot.state !== SLOT_ATTACHED) return [STATUS_NOT_ATTACHED];
+    if (op === OP_HELLO) return this.#hello(tx, slot, request);
+    if (slot.state !== SLOT_ATTACHED) return [slot.evicted ? STATUS_EVICTED : STATUS_NOT_ATTACHED];
     switch (op) {
       case OP_LISTEN:
-        return this.#listen(slot, request);
+        return this.#listen(tx, slot, request);
       case OP_UNLISTEN:
-        return [this.#services.remove(slot.id, request[2]!) ? STATUS_OK : STATUS_NO_SERVICE];
+        if (!this.#services.remove(tx, slot.id, request[2]!)) return [STATUS_NO_SERVICE];
+        this.#members.update(tx, slot);
+        return [STATUS_OK];
       case OP_CONNECT:
-        return this.#connect(slot, request);
+        return this.#connect(tx, slot, request);
       case OP_CLOSE:
-        return [this.#channels.close(slot.id, request[2]!, request[3]! >>> 0)];
+        return [this.#channels.close(tx, slot.id, request[2]!, request[3]! >>> 0)];
       case OP_GOODBYE:
-        this.#end(slot, false);
-        this.#slots.detach(slot);
-        this.#effects.writeSlot(slot);
-        this.#effects.log(slot, 'goodbye');
+        return this.#goodbye(tx, slot, request);
+      case OP_DESCRIBE:
+        return this.#describe(tx, slot, request);
+      case OP_DRAIN:
+        this.#members.drain(tx, slot);
+        return [STATUS_OK];
+      case OP_SUSPECT:
+        return this.#suspect(tx, slot, request);
+      case OP_REFRESH:
+        this.#effects.refresh(tx);
         return [STATUS_OK];
       default:
         return [STATUS_BAD_REQUEST];
     }
   }
 
-  /** The client's socket ended: whatever the slot held is given up as dead. */
-  died(slot: Slot): void {
-    if (slot.state === SLOT_FREE) return;
-    this.#end(slot, true);
-    this.#slots.release(slot);
-    this.#effects.writeSlot(slot);
-  }
-
-  #hello(slot: Slot, request: Int32Array): Answer {
+  #hello(tx: Transaction, slot: Slot, request: Int32Array): Answer {
     const hello = parseHello(request);
     if (hello === null) return [STATUS_BAD_REQUEST];
     if (hello.major !== LAYOUT_MAJOR) return [STATUS_VERSION];
+    if (slot.evicted) return [STATUS_EVICTED];
     const holder = this.#slots.named(hello.name);
     if (slot.state === SLOT_ATTACHED && slot.generation === hello.generation) {
       // The same driver asks again.
       return holder === slot ? [STATUS_OK, slot.epoch] : [STATUS_BAD_REQUEST];
     }
     // Another driver in the same VM: the guest was rebooted, and what its last life held is gone.
-    if (slot.state === SLOT_ATTACHED) {
-      this.#end(slot, true);
-      this.#slots.detach(slot);
-      this.#effects.log(slot, 'rebooted');
-    }
-    if (holder !== undefined && holder !== slot) {
-      this.#effects.writeSlot(slot);
-      return [STATUS_NAME_TAKEN];
-    }
-    this.#effects.clearEvents(slot);
-    this.#slots.attach(slot, hello.generation, hello.name);
-    this.#effects.writeSlot(slot);
-    this.#effects.log(slot, 'hello');
+    this.#members.leave(tx, slot, REASON_REBOOTED);
+    if (holder !== undefined && holder !== slot) return [STATUS_NAME_TAKEN];
+    this.#members.join(tx, slot, hello);
     return [STATUS_OK, slot.epoch];
   }
 
-  #listen(slot: Slot, request: Int32Array): Answer {
+  #goodbye(tx: Transaction, slot: Slot, request: Int32Array): Answer {
+    // A 1.0 driver, which does not say what it runs on, gives no reason either.
+    this.#members.leave(tx, slot, slot.backend === 0 ? REASON_CLOSED : parseGoodbye(request), false);
+    return [STATUS_OK];
+  }
+
+  #describe(tx: Transaction, slot: Slot, request: Int32Array): Answer {
+    const items = parseDescribe(request, (bytes) => this.#effects.draft(slot.id, bytes));
+    if (items === null) return [STATUS_BAD_REQUEST];
+    this.#members.describe(tx, slot, items);
+    return [STATUS_OK];
+  }
+
+  #suspect(tx: Transaction, slot: Slot, request: Int32Array): Answer {
+    const milliseconds = parseSuspect(request);
+    if (milliseconds === null) return [STATUS_BAD_REQUEST];
+    this.#members.suspectAfter(tx, slot, milliseconds);
+    return [STATUS_OK];
+  }
+
+  #listen(tx: Transaction, slot: Slot, request: Int32Array): Answer {
     const service = parseListen(request);
     if (service === null) return [STATUS_BAD_REQUEST];
     if (this.#services.count(slot.id) >= this.#maxListeners) return [STATUS_QUOTA];
-    const listener = this.#services.add(slot.id, service);
-    return listener === null ? [STATUS_NAME_TAKEN] : [STATUS_OK, listener.id];
+    const listener = this.#services.add(tx, slot.id, service);
+    if (listener === null) return [STATUS_NAME_TAKEN];
+    this.#members.update(tx, slot);
+    return [STATUS_OK, listener.id];
   }
 
-  #connect(slot: Slot, request: Int32Array): Answer {
+  #connect(tx: Transaction, slot: Slot, request: Int32Array): Answer {
     const connect = parseConnect(request, this.#heapBytes);
     if (connect === null) return [STATUS_BAD_REQUEST];
     const peer = connect.peer === '' ? null : this.#slots.named(connect.peer);
     if (peer === undefined) return [STATUS_NO_SERVICE];
-    const listener = this.#services.choose(connect.service, slot.id, peer?.id ?? null);
+    const accepts = (id: number): boolean => !this.#slots.slots[id]!.draining;
+    const listener = this.#services.choose(connect.service, slot.id, peer?.id ?? null, accepts);
     if (listener === null) return [STATUS_NO_SERVICE];
     const { status, channel } = this.#channels.connect(
+      tx,
       slot,
       this.#slots.slots[listener.slot]!,
       listener.id,
@@ -137,10 +169,5 @@ export class Control {
       connect.dataBytes,
     );
     return channel === null ? [status] : [status, channel.number, channel.generation];
-  }
-
-  #end(slot: Slot, died: boolean): void {
-    this.#services.removeAll(slot.id);
-    this.#channels.closeAll(slot.id, died);
   }
 }

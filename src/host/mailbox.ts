@@ -4,22 +4,22 @@ import { binding, type FdWatch } from '../native/binding.ts';
 
 /** Rounds of service before the event loop gets its turn. */
 const ROUNDS = 8;
-/**
- * How often to look without having been rung: a member may leave the server's `armed` word at 0, on purpose or by dying
- * between its exchange and the doorbell, and QEMU ignores doorbells until its own set-up is complete.
- */
-const LOOK_AGAIN_MS = 1000;
 
-/** The server's own member block: which slots have a request. Sleeps on the server's doorbell. */
+/**
+ * The server's own member block: which slots have a request. Sleeps on the server's doorbell, without a timer: a member whose
+ * request stays unanswered rings again, and after a death everybody is looked at.
+ */
 export class Mailbox {
   readonly #words: Int32Array;
   readonly #base: number;
+  readonly #slots: number;
   readonly #eventfd: number;
   readonly #watch: FdWatch;
-  readonly #lookAgain: NodeJS.Timeout;
   readonly #onRequest: (slot: number) => void;
   readonly #visit: (slot: number) => void;
   #again: NodeJS.Immediate | null = null;
+  #lookAtAll = false;
+  #open = true;
   #closed = false;
 
   /** `base`: word index of the server's block in `words`. `onRequest` must not throw. */
@@ -32,6 +32,7 @@ export class Mailbox {
   ) {
     this.#words = words;
     this.#base = base;
+    this.#slots = slots;
     this.#eventfd = eventfd;
     this.#onRequest = onRequest;
     // A member may set any bit, so the range is checked here. Bits set meanwhile are for the next round: one request
@@ -40,39 +41,67 @@ export class Mailbox {
       if (slot > SERVER_SLOT && slot < slots) this.#onRequest(slot);
     };
     this.#watch = new binding.FdWatch(eventfd, () => this.#ring());
+    this.resume();
+  }
+
+  /**
+   * Visits every slot, marked or not, once the event loop comes round: whoever died may have taken `armed` or a mark on its way
+   * to the doorbell, and with it the request of somebody else.
+   */
+  lookAtAll(): void {
+    this.#lookAtAll = true;
+    this.#later();
+  }
+
+  /** Leaves requests where they are, for another server to answer. */
+  pause(): void {
+    this.#open = false;
+    if (this.#again !== null) clearImmediate(this.#again);
+    this.#again = null;
+    if (!this.#closed) this.#watch.stop();
+  }
+
+  /** Goes on after a pause. */
+  resume(): void {
+    if (this.#closed) return;
+    this.#open = true;
     this.#watch.start(true, false);
-    this.#lookAgain = setInterval(() => {
-      // A counter driven to its end is an error to poll, on which libuv stops watching.
-      this.#watch.start(true, false);
-      this.#serve();
-    }, LOOK_AGAIN_MS);
-    this.#lookAgain.unref();
-    this.#serve();
+    this.lookAtAll();
   }
 
   /** Must be called before the memory is unmapped. */
   close(): void {
     if (this.#closed) return;
+    this.pause();
     this.#closed = true;
-    clearInterval(this.#lookAgain);
-    if (this.#again !== null) clearImmediate(this.#again);
     this.#watch.close();
   }
 
   #ring(): void {
     binding.eventfdDrain(this.#eventfd);
+    // A counter driven to its end is an error to poll, on which libuv stops watching. It is drained now.
+    this.#watch.start(true, false);
     this.#serve();
   }
 
-  #serve(): void {
-    if (this.#closed || this.#again !== null) return;
-    for (let round = 0; round < ROUNDS; round++) {
-      collect(this.#words, this.#base, this.#visit);
-      if (arm(this.#words, this.#base)) return;
-    }
+  #later(): void {
+    if (!this.#open || this.#again !== null) return;
     this.#again = setImmediate(() => {
       this.#again = null;
       this.#serve();
     });
+  }
+
+  #serve(): void {
+    if (!this.#open || this.#again !== null) return;
+    if (this.#lookAtAll) {
+      this.#lookAtAll = false;
+      for (let slot = 0; slot < this.#slots; slot++) this.#visit(slot);
+    }
+    for (let round = 0; round < ROUNDS; round++) {
+      collect(this.#words, this.#base, this.#visit);
+      if (arm(this.#words, this.#base)) return;
+    }
+    this.#later();
   }
 }

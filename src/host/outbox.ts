@@ -13,22 +13,25 @@ export class Outbox {
   readonly #watch: FdWatch;
   readonly #onFailure: (error: unknown) => void;
   readonly #onStall: (waiting: number) => void;
+  readonly #onTaken: (taken: number) => void;
   readonly #values: number[] = [];
   readonly #fds: number[] = [];
   #retry: NodeJS.Timeout | null = null;
-  #closed = false;
+  #open = true;
 
-  /** `watch` is the client's watch, which its owner keeps started for reading; `update` is called when it changes. */
+  /** `watch` is the client's watch, which its owner keeps started for reading. `onTaken`: the socket took so many more. */
   constructor(
     socket: number,
     watch: FdWatch,
     onFailure: (error: unknown) => void,
     onStall: (waiting: number) => void,
+    onTaken: (taken: number) => void,
   ) {
     this.#socket = socket;
     this.#watch = watch;
     this.#onFailure = onFailure;
     this.#onStall = onStall;
+    this.#onTaken = onTaken;
   }
 
   /** Messages not yet taken by the socket. */
@@ -45,10 +48,10 @@ export class Outbox {
 
   /** Sends what the socket takes now. For the owner of the watch when it becomes writable. */
   flush(): void {
-    if (this.#closed || this.#retry !== null) return;
+    if (!this.#open || this.#retry !== null) return;
+    let taken = 0;
     try {
-      const taken =
-        this.#values.length === 0 ? 0 : binding.sendMessages(this.#socket, this.#values, this.#fds);
+      taken = this.#values.length === 0 ? 0 : binding.sendMessages(this.#socket, this.#values, this.#fds);
       this.#values.splice(0, taken);
       this.#fds.splice(0, taken);
       this.#watch.start(true, this.#values.length > 0);
@@ -56,11 +59,23 @@ export class Outbox {
       if ((error as NodeJS.ErrnoException).code === 'ETOOMANYREFS') this.#later();
       else this.#onFailure(error);
     }
+    if (taken > 0) this.#onTaken(taken);
+  }
+
+  /** Sends nothing until resumed. The owner stops the watch. */
+  pause(): void {
+    this.#open = false;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+  }
+
+  resume(): void {
+    this.#open = true;
+    this.flush();
   }
 
   close(): void {
-    this.#closed = true;
-    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.pause();
     this.#values.length = 0;
     this.#fds.length = 0;
   }

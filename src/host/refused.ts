@@ -17,6 +17,7 @@ export class Refused {
       gone: () => this.#clients.delete(client),
       spoke: () => {},
       stalled: () => {},
+      taken: () => {},
     });
     for (const oldest of this.#clients) {
       if (this.#clients.size < MAX_REFUSED) break;

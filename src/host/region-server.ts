@@ -1,186 +1,234 @@
 import { closeSync } from 'node:fs';
-import { CONTROL_BIT, PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE } from '../memory/layout.ts';
-import { post } from '../memory/pending.ts';
-import { binding } from '../native/binding.ts';
+import { PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE, type StatisticName } from '../memory/layout.ts';
+import type { MemberRecord } from '../memory/member-record.ts';
+import { REASON_CRASHED } from '../memory/membership.ts';
 import { Acceptor } from './acceptor.ts';
-import { admits, type Credentials, missingDescriptors } from './admission.ts';
-import { PageAllocator } from './allocator.ts';
-import { Channels } from './channels.ts';
-import { Client } from './client.ts';
-import { Control } from './control.ts';
-import { handshake, REFUSED_ADMISSION, REFUSED_FD_LIMIT, REFUSED_FULL } from './handshake.ts';
+import type { Credentials } from './admission.ts';
+import { type ClientKeeper, Clients } from './clients.ts';
+import type { Counters } from './counters.ts';
+import { endReason } from './end-reason.ts';
 import type { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { Mailbox } from './mailbox.ts';
+import { type MemberNow, memberNow } from './member-now.ts';
 import type { RegionMemory } from './memory-source.ts';
-import { Refused } from './refused.ts';
+import type { RegionRecords } from './records.ts';
+import { RegionCore } from './region-core.ts';
 import type { RegionConfig } from './schema.ts';
-import { Services } from './services.ts';
-import { type Slot, SlotTable } from './slots.ts';
+import type { Slot } from './slots.ts';
 import type { RegionStatus } from './status.ts';
-import { Tables } from './tables.ts';
+import type { JournalSink } from './transaction.ts';
 
-interface Refusal {
-  readonly version: number;
-  readonly why: string;
+/** What a region is made of. The region owns memories, eventfds, listener and clients' sockets from now on. */
+export interface RegionParts {
+  readonly memory: RegionMemory;
+  /** eventfds[slot][vector] */
+  readonly eventfds: readonly (readonly number[])[];
+  readonly listener: Listener;
+  /** Of this process. */
+  readonly own: Credentials;
+  readonly log: Log;
+  /** Where the membership is repeated for members that do not trust the others. */
+  readonly directory?: RegionMemory | null;
+  /** Where each transaction is kept; without one the region ends with this process. */
+  readonly journal?: JournalSink | null;
+  /** Holds the clients' sockets over a restart. */
+  readonly keeper?: ClientKeeper | null;
+  /** What an earlier server knew, and its clients' sockets by slot; without it a fresh region is made. */
+  readonly restored?: {
+    readonly records: RegionRecords;
+    readonly clients: ReadonlyMap<number, number>;
+  } | null;
 }
 
 /** One region: its memory, its slots and clients, and what they ask for. */
 export class RegionServer {
-  readonly #config: RegionConfig;
-  readonly #log: Log;
-  readonly #memory: RegionMemory;
-  readonly #slots: SlotTable;
-  readonly #tables: Tables;
-  readonly #allocator: PageAllocator;
-  readonly #channels: Channels;
-  readonly #control: Control;
+  readonly config: RegionConfig;
+  readonly #parts: RegionParts;
+  readonly #core: RegionCore;
+  readonly #clients: Clients;
   readonly #mailbox: Mailbox;
   readonly #acceptor: Acceptor;
-  readonly #clients = new Map<Slot, Client>();
-  readonly #refused = new Refused();
   #closed = false;
 
-  /** Owns `memory`, `eventfds` and `listener` from now on. The region is ready before the first client is accepted. */
-  constructor(
-    config: RegionConfig,
-    memory: RegionMemory,
-    eventfds: readonly (readonly number[])[],
-    listener: Listener,
-    own: Credentials,
-    log: Log,
-  ) {
-    const { name, slots, vectors, channels, size, quota } = config;
-    this.#config = config;
-    this.#log = log;
-    this.#memory = memory;
-    this.#slots = new SlotTable(eventfds, own);
-    this.#tables = new Tables(memory.mapping.buffer, slots, channels);
-    this.#tables.format({ regionBytes: size, slots, vectors, channels, name });
-    this.#tables.writeSlot(this.#slots.slots[SERVER_SLOT]!);
-    const heapPages = size / PAGE_BYTES - this.#tables.heapPage;
-    this.#allocator = new PageAllocator(this.#tables.heapPage, heapPages);
-    const perSlot = { channels: quota.channels, pages: Math.floor(heapPages * quota.heap) };
-    this.#channels = new Channels(slots, channels, this.#allocator, perSlot, {
-      writeChannel: (channel) => this.#tables.writeChannel(channel),
-      writeClosed: (channel) => this.#tables.writeClosed(channel),
-      freeChannel: (number) => this.#tables.freeChannel(number),
-      event: (slot, channel) => this.#event(slot, channel),
+  /**
+   * The region is ready before the first client is accepted. Throws a RangeError when what is to be restored contradicts
+   * itself or the configuration; nothing was written then, and the parts stay the caller's.
+   */
+  constructor(config: RegionConfig, parts: RegionParts) {
+    const { memory, eventfds, listener, log, directory, journal, keeper, restored } = parts;
+    this.config = config;
+    this.#parts = parts;
+    this.#core = new RegionCore(config, {
+      memory: memory.mapping.buffer,
+      directory: directory?.mapping.buffer ?? null,
+      eventfds,
+      own: parts.own,
+      log,
+      journal: journal ?? null,
+      records: restored?.records ?? null,
     });
-    const limits = { heapBytes: heapPages * PAGE_BYTES, listeners: quota.listeners };
-    this.#control = new Control(this.#slots, new Services(), this.#channels, limits, {
-      writeSlot: (slot) => this.#tables.writeSlot(slot),
-      clearEvents: (slot) => this.#tables.clearEvents(slot),
-      log: (slot, what) => log.info({ slot: slot.id, member: slot.name, ...slot.credentials }, what),
-    });
-    const doorbell = eventfds[SERVER_SLOT]![0]!;
-    const block = this.#tables.member(SERVER_SLOT);
-    this.#mailbox = new Mailbox(this.#tables.words, block, slots, doorbell, (slot) => this.#request(slot));
+    const { tables, truth, members, transactions, counters } = this.#core;
+    const admission = {
+      rules: config.admit ?? [{ uid: 0 }, { uid: process.getuid!() }],
+      memoryFd: memory.fd,
+      eventfds,
+    };
+    this.#clients = new Clients(
+      admission,
+      truth.slots,
+      members,
+      transactions,
+      counters,
+      keeper ?? null,
+      log,
+      (slot, why) => this.#gone(slot, why),
+    );
+    this.#mailbox = new Mailbox(
+      tables.words,
+      tables.members.block(SERVER_SLOT),
+      config.slots,
+      eventfds[SERVER_SLOT]![0]!,
+      (slot) => this.#core.visit(slot),
+    );
+    if (restored) this.#adopt(restored.clients);
     this.#acceptor = new Acceptor(
       listener,
-      (socket) => this.#connected(socket),
+      (socket) => this.#clients.connected(socket),
       (error) => log.error({ err: error }, 'cannot accept'),
     );
+    this.#core.pulse.update();
+    const { size, slots, vectors } = config;
     log.info({ socket: listener.on, size, slots, vectors, memory: config.memory }, 'listening');
   }
 
   status(): RegionStatus {
+    const { truth } = this.#core;
     return {
-      name: this.#config.name,
+      name: this.config.name,
       socket: this.#acceptor.on,
-      sizeBytes: this.#config.size,
-      slots: this.#config.slots,
-      channels: this.#channels.openCount,
-      freeHeapBytes: this.#allocator.freePages * PAGE_BYTES,
+      sizeBytes: this.config.size,
+      slots: this.config.slots,
+      channels: truth.channels.openCount,
+      freeHeapBytes: truth.allocator.freePages * PAGE_BYTES,
       members: [...this.#clients].map(([slot, client]) => ({
         slot: slot.id,
         epoch: slot.epoch,
         ...slot.credentials,
         name: slot.name,
         attached: slot.state === SLOT_ATTACHED,
-        channels: this.#channels.count(slot.id),
+        channels: truth.channels.count(slot.id),
         unsentMessages: client.waiting,
       })),
     };
+  }
+
+  /** Who is here, by slot, as the server knows it: members that scribble on the shared tables change nothing of it. */
+  membersNow(): MemberNow[] {
+    const { slots, services, views } = this.#core.truth;
+    return slots.held().map((slot) => {
+      const listeners = services.of(slot.id).map(({ service }) => service);
+      return memberNow(slot, views.records[slot.id]!, listeners);
+    });
+  }
+
+  /** The number of the newest view. */
+  get view(): number {
+    return this.#core.truth.views.view;
+  }
+
+  get counters(): Counters {
+    return this.#core.counters;
+  }
+
+  /** Calls back with each view once it is in shared memory, until the function returned is called. */
+  onView(listener: (record: MemberRecord) => void): () => void {
+    return this.#core.onView(listener);
+  }
+
+  /** Asks all members for fresh statistics. Resolves when all have answered, or after 200 ms. */
+  sample(): Promise<void> {
+    return this.#core.pulse.sample();
+  }
+
+  /** What a member counted as of its last answer; in its own words. */
+  statistics(slot: number): Record<StatisticName, bigint> {
+    return this.#core.tables.members.statistics(slot);
+  }
+
+  /**
+   * Throws a member out. Its slot stays taken until its client is gone, who keeps memory and doorbells: ivshmem takes nothing
+   * back. False when nobody holds the slot.
+   */
+  evict(id: number): boolean {
+    const slot = this.#core.truth.slots.slots[id];
+    if (slot === undefined || id === SERVER_SLOT || slot.state === SLOT_FREE) return false;
+    this.#core.transactions.run((tx) => this.#core.members.evict(tx, slot));
+    this.#parts.log.warn({ slot: id, epoch: slot.epoch, ...slot.credentials }, 'evicted');
+    this.#mailbox.lookAtAll();
+    return true;
+  }
+
+  /** Each client's socket by slot, for whoever goes on with them. */
+  clientSockets(): Map<number, number> {
+    return new Map([...this.#clients].map(([slot, client]) => [slot.id, client.socket]));
+  }
+
+  /** Stops doing anything: connections, requests and ends wait, for this server or another one. Idempotent. */
+  freeze(): void {
+    if (this.#closed) return;
+    this.#acceptor.pause();
+    this.#mailbox.pause();
+    this.#clients.pause();
+    this.#core.pulse.pause();
+  }
+
+  /** Goes on after freeze(). Idempotent. */
+  thaw(): void {
+    if (this.#closed) return;
+    this.#clients.resume();
+    this.#mailbox.resume();
+    this.#acceptor.resume();
+    this.#core.pulse.update();
   }
 
   /** Stops listening and lets go of all clients; their VMs keep the memory and each other's doorbells. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#core.pulse.close();
     this.#acceptor.close();
     this.#mailbox.close();
-    for (const client of this.#clients.values()) client.close();
-    this.#clients.clear();
-    this.#refused.close();
-    for (const eventfd of this.#slots.eventfds.flat()) closeSync(eventfd);
-    this.#memory.close();
-    this.#log.info('closed');
-  }
-
-  #connected(socket: number): void {
-    const credentials = binding.socketCredentials(socket);
-    const refusal = this.#refusal(credentials);
-    const slot = refusal === null ? this.#slots.take(credentials) : null;
-    if (slot === null) {
-      this.#refuse(socket, credentials, refusal ?? { version: REFUSED_FULL, why: 'no free slot' });
-      return;
-    }
-    this.#tables.clearMember(slot.id);
-    this.#tables.writeSlot(slot);
-    const about = { slot: slot.id, epoch: slot.epoch, ...credentials };
-    const client = new Client(socket, {
-      gone: (why) => this.#gone(slot, why),
-      spoke: () => this.#log.warn(about, 'the client sends data, which is ignored'),
-      stalled: (waiting) => this.#log.warn({ ...about, waiting }, 'the client does not read'),
-    });
-    this.#clients.set(slot, client);
-    this.#log.info(about, 'connected');
-    client.send(handshake(slot.id, this.#memory.fd, this.#slots.eventfds));
-  }
-
-  /** Why a client may not have a slot, or null. */
-  #refusal(credentials: Credentials): Refusal | null {
-    const { slots, vectors, admit } = this.#config;
-    if (!admits(admit ?? [{ uid: 0 }, { uid: process.getuid!() }], credentials)) {
-      return { version: REFUSED_ADMISSION, why: 'not admitted' };
-    }
-    const missing = missingDescriptors(credentials.pid, slots * vectors + 1);
-    if (missing > 0) return { version: REFUSED_FD_LIMIT, why: `${missing} file descriptors too few` };
-    return null;
-  }
-
-  #refuse(socket: number, credentials: Credentials, { version, why }: Refusal): void {
-    this.#log.warn({ ...credentials, version }, `refused: ${why}`);
-    this.#refused.add(socket, version);
+    this.#clients.close();
+    for (const eventfd of this.#parts.eventfds.flat()) closeSync(eventfd);
+    this.#parts.memory.close();
+    this.#parts.directory?.close();
+    this.#parts.log.info('closed');
   }
 
   #gone(slot: Slot, why: string): void {
-    const { id, epoch, name, credentials } = slot;
-    this.#log.info({ slot: id, epoch, member: name, ...credentials, why }, 'disconnected');
-    this.#clients.delete(slot);
-    this.#control.died(slot);
+    const { id, epoch, name, credentials, backend } = slot;
+    this.#parts.log.info({ slot: id, epoch, member: name, ...credentials, why }, 'disconnected');
+    // What the driver, or somebody for it, wrote before counts.
+    const reason = this.#core.obituary(slot) ?? endReason(credentials.pid, backend);
+    this.#core.transactions.run((tx) => this.#core.members.disconnect(tx, slot, reason));
+    this.#mailbox.lookAtAll();
   }
 
-  #request(id: number): void {
-    const slot = this.#slots.slots[id]!;
-    if (slot.state === SLOT_FREE) return;
-    const request = this.#tables.takeRequest(slot);
-    if (request === null) return;
-    const [status, ...results] = this.#control.answer(slot, request);
-    this.#log.debug({ slot: id, op: request[1], status, results }, 'request');
-    this.#tables.writeReply(id, request[0]!, status, results);
-    this.#notify(id);
-  }
-
-  #event(id: number, channel: number): void {
-    this.#tables.writeEvent(this.#slots.slots[id]!, channel);
-    this.#notify(id);
-  }
-
-  #notify(id: number): void {
-    if (post(this.#tables.words, this.#tables.member(id), CONTROL_BIT)) {
-      binding.eventfdSignal(this.#slots.eventfds[id]![0]!);
+  /** Goes on with the clients of an earlier server. A slot whose socket nobody kept has no client any more. */
+  #adopt(sockets: ReadonlyMap<number, number>): void {
+    const { slots } = this.#core.truth;
+    for (const slot of slots.held()) {
+      const socket = sockets.get(slot.id);
+      if (socket !== undefined) this.#clients.adopt(slot, socket);
+      else this.#core.transactions.run((tx) => this.#core.members.disconnect(tx, slot, REASON_CRASHED));
+    }
+    // Kept, but the slot was never given: the server died between the two.
+    for (const [id, socket] of sockets) {
+      if (slots.slots[id] === undefined || slots.slots[id].state === SLOT_FREE) {
+        this.#parts.keeper?.forget(id);
+        closeSync(socket);
+      }
     }
   }
 }

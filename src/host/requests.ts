@@ -1,4 +1,6 @@
 import { MAX_QUEUE_SIZE, MIN_QUEUE_SIZE, NAME_BYTES, PAGE_BYTES, SERVICE_BYTES } from '../memory/layout.ts';
+import { decodeItems, type Item, MAX_ITEMS_BYTES } from '../memory/member-record.ts';
+import { BACKENDS, REASON_CLOSED, REASON_EVICTED, REASONS } from '../memory/membership.ts';
 import { isName, readName } from '../memory/names.ts';
 
 /** Position of the arguments in a copy of the request words. */
@@ -8,6 +10,8 @@ export interface Hello {
   readonly major: number;
   readonly generation: number;
   readonly name: string;
+  /** Index into BACKENDS; 0 of a driver of layout 1.0, which does not say. */
+  readonly backend: number;
 }
 
 export interface Connect {
@@ -23,7 +27,33 @@ export function parseHello(request: Int32Array): Hello | null {
   const major = request[ARGUMENTS]! >>> 16;
   const generation = request[ARGUMENTS + 1]!;
   const name = name32(request, ARGUMENTS + 2);
-  return generation === 0 || name === null ? null : { major, generation, name };
+  if (generation === 0 || name === null) return null;
+  // A 1.0 driver left what was there before.
+  const knows = (request[ARGUMENTS]! & 0xffff) >= 1;
+  const backend = knows ? request[ARGUMENTS + 10]! : 0;
+  return backend < 0 || backend >= BACKENDS.length ? null : { major, generation, name, backend };
+}
+
+/** Why the member leaves. Whatever it says it leaves, so that what makes no sense stands for closed. */
+export function parseGoodbye(request: Int32Array): number {
+  const reason = request[ARGUMENTS]!;
+  return reason > 0 && reason < REASONS.length && reason !== REASON_EVICTED ? reason : REASON_CLOSED;
+}
+
+/** Milliseconds, 0 for no longer. */
+export function parseSuspect(request: Int32Array): number | null {
+  const milliseconds = request[ARGUMENTS]!;
+  return milliseconds < 0 ? null : milliseconds;
+}
+
+/** What a member says of itself: addresses, and labels as `key=value`. */
+export function parseDescribe(request: Int32Array, draft: (bytes: number) => Uint8Array): Item[] | null {
+  const bytes = request[ARGUMENTS]!;
+  if (bytes < 0 || bytes > MAX_ITEMS_BYTES) return null;
+  const items = decodeItems(draft(bytes));
+  const sensible = ({ type, text }: Item): boolean =>
+    type === 'address' || (type === 'label' && text.indexOf('=') > 0);
+  return items?.every(sensible) ? items : null;
 }
 
 export function parseListen(request: Int32Array): string | null {

@@ -10,6 +10,7 @@ import {
 } from '../memory/layout.ts';
 import { isName } from '../memory/names.ts';
 import { groupId, userId } from './accounts.ts';
+import { controlPath } from './control-protocol.ts';
 
 /** What one ArrayBuffer of Node 20 can span (buffer.constants.MAX_LENGTH). */
 const MAX_REGION_BYTES = 2 ** 32;
@@ -50,8 +51,14 @@ const user = account('user', userId);
 const group = account('group', groupId);
 
 const rule = z
-  .strictObject({ uid: user.optional(), gid: group.optional(), pid: z.int().min(1).optional() })
-  .refine((value) => Object.values(value).some((field) => field !== undefined), {
+  .strictObject({
+    uid: user.optional(),
+    gid: group.optional(),
+    pid: z.int().min(1).optional(),
+    /** At most this many slots for the clients that this rule lets in. */
+    slots: z.int().min(1).max(MAX_SLOTS).optional(),
+  })
+  .refine(({ uid, gid, pid }) => uid !== undefined || gid !== undefined || pid !== undefined, {
     message: 'name uid, gid or pid; to admit everybody write admit = "any"',
   });
 
@@ -78,6 +85,14 @@ const region = z
     memory: z.enum(['memfd', 'hugepages', 'file']).default('memfd'),
     /** For memory = "file": on a tmpfs, normally below /dev/shm. */
     file: z.string().startsWith('/', 'an absolute path').optional(),
+    /** Where operators ask, `<socket>.control` unless said otherwise; mode 0600. */
+    control: z
+      .string()
+      .regex(/^[/@]./, 'an absolute path, or @name for an abstract socket')
+      .refine((path) => Buffer.byteLength(path) <= MAX_SOCKET_BYTES, `at most ${MAX_SOCKET_BYTES} bytes`)
+      .optional(),
+    /** A file that repeats who is here, which members cannot write: on a tmpfs, normally below /dev/shm. */
+    directory: z.string().startsWith('/', 'an absolute path').optional(),
     admit: z.union([z.literal('any'), z.array(rule)]).optional(),
     quota: z
       .strictObject({
@@ -113,14 +128,26 @@ const distinct = (values: readonly (string | undefined)[]): boolean => {
   return new Set(given).size === given.length;
 };
 
+/** Where the control socket of a region is; null when it has none. */
+export function controlOf(region: { socket?: string | undefined; control?: string | undefined }): string | null {
+  if (region.control !== undefined) return region.control;
+  return region.socket === undefined ? null : controlPath(region.socket);
+}
+
 export const serverSchema = z.strictObject({
   log: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   regions: z
     .array(region)
     .min(1)
     .refine((regions) => distinct(regions.map(({ name }) => name)), 'two regions have the same name')
-    .refine((regions) => distinct(regions.map(({ socket }) => socket)), 'two regions have the same socket')
-    .refine((regions) => distinct(regions.map(({ file }) => file)), 'two regions have the same file'),
+    .refine(
+      (regions) => distinct(regions.flatMap((region) => [region.socket, controlOf(region) ?? undefined])),
+      'two regions have the same socket',
+    )
+    .refine(
+      (regions) => distinct(regions.flatMap(({ file, directory }) => [file, directory])),
+      'two regions have the same file',
+    ),
 });
 
 /** What a caller may write. */

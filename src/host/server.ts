@@ -91,7 +91,7 @@ function openRegion(
       eventfds.push(vectors);
       for (let vector = 0; vector < config.vectors; vector++) vectors.push(binding.eventfdCreate());
     }
-    return new RegionServer(config, memory, eventfds, listener, own, log);
+    return new RegionServer(config, { memory, eventfds, listener, own, log });
   } catch (error) {
     for (const step of undo.reverse()) step();
     throw error;

@@ -84,6 +84,8 @@ export class TableWriter {
     this.#place = place;
     this.#records = new Array<Int32Array | null>(place.slots).fill(null);
     this.#sequence = [0, 1].map((copy) => words[this.#copyAt(copy) + COPY_SEQUENCE]! & ~1);
+    // After a restart: the copy that members read now stays whole while the other one is written first.
+    this.#current = words[place.header + MEMBERSHIP_W.current]! & 1;
   }
 
   /** Puts one record, encoded, into the next copy and makes that the current one. */

@@ -13,11 +13,11 @@ export class LogWriter {
   #start: number;
   #end: number;
 
-  /** Goes on at `end`, with nothing before it: readers that are elsewhere take the table. */
-  constructor(words: Int32Array, place: MembershipPlace, end = 0) {
+  /** Goes on at `end` with what is there from `start` on, by default nothing: readers that are elsewhere take the table. */
+  constructor(words: Int32Array, place: MembershipPlace, end = 0, start = end) {
     this.#words = words;
     this.#place = place;
-    this.#start = end | 0;
+    this.#start = start | 0;
     this.#end = end | 0;
     this.#storeStart();
     this.#storeEnd();

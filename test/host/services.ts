@@ -1,11 +1,14 @@
 import t from 'tap';
 import { Services } from '../../src/host/services.ts';
+import { Transactions } from '../../src/host/transaction.ts';
+
+const tx = new Transactions(null).begin();
 
 t.test('listeners of one service take turns; a connector never gets itself', async (t) => {
   const services = new Services();
-  const a = services.add(1, 'echo')!;
-  const b = services.add(2, 'echo')!;
-  t.equal(services.add(1, 'echo'), null, 'once per slot and service');
+  const a = services.add(tx, 1, 'echo')!;
+  const b = services.add(tx, 2, 'echo')!;
+  t.equal(services.add(tx, 1, 'echo'), null, 'once per slot and service');
   t.not(a.id, b.id);
   t.same(
     [3, 3, 3, 3].map((slot) => services.choose('echo', slot, null)!.slot),
@@ -20,16 +23,16 @@ t.test('listeners of one service take turns; a connector never gets itself', asy
 
 t.test('removal', async (t) => {
   const services = new Services();
-  const a = services.add(1, 'echo')!;
-  services.add(1, 'time');
-  services.add(2, 'time');
-  t.notOk(services.remove(2, a.id), "another slot's listener stays");
-  t.ok(services.remove(1, a.id));
-  t.notOk(services.remove(1, a.id));
+  const a = services.add(tx, 1, 'echo')!;
+  services.add(tx, 1, 'time');
+  services.add(tx, 2, 'time');
+  t.notOk(services.remove(tx, 2, a.id), "another slot's listener stays");
+  t.ok(services.remove(tx, 1, a.id));
+  t.notOk(services.remove(tx, 1, a.id));
   t.equal(services.count(1), 1);
-  services.removeAll(1);
+  services.removeAll(tx, 1);
   t.equal(services.count(1), 0);
   t.equal(services.choose('time', 3, null)!.slot, 2);
-  services.removeAll(2);
+  services.removeAll(tx, 2);
   t.equal(services.choose('time', 3, null), null);
 });

@@ -22,6 +22,8 @@ import { writeName } from '../../src/memory/names.ts';
 import { post } from '../../src/memory/pending.ts';
 import { until } from './protocol/until.ts';
 
+const RING_AGAIN_MS = 20;
+
 /** A member that plays the request mailbox by hand, so that a test can also play it wrongly. */
 export class RawMember {
   readonly backend: Backend;
@@ -79,7 +81,13 @@ export class RawMember {
     Atomics.store(this.words, at, seq);
     this.ringServer();
     const reply = this.block() + MEMBER_W.reply;
-    await until('the server answers', () => Atomics.load(this.words, reply) === seq, 10);
+    // As a member must: whoever took `armed` from the server may have died before it rang.
+    const again = setInterval(() => this.backend.ring(SERVER_SLOT, 0), RING_AGAIN_MS);
+    try {
+      await until('the server answers', () => Atomics.load(this.words, reply) === seq, 10);
+    } finally {
+      clearInterval(again);
+    }
     return [...this.words.slice(reply + 1, reply + REPLY_WORDS)];
   }
 

@@ -1,0 +1,151 @@
+import { binding } from '../native/binding.ts';
+import { type AdmissionRule, admit, type Credentials, missingDescriptors } from './admission.ts';
+import { Client } from './client.ts';
+import type { Counters, RefusalReason } from './counters.ts';
+import { handshake, type Messages, REFUSED_ADMISSION, REFUSED_FD_LIMIT, REFUSED_FULL } from './handshake.ts';
+import type { Log } from './log.ts';
+import type { Members } from './members.ts';
+import { Refused } from './refused.ts';
+import type { Slot, SlotTable } from './slots.ts';
+import type { Transactions } from './transaction.ts';
+
+/** Holds descriptors beyond the life of this process. */
+export interface ClientKeeper {
+  keep(slot: number, socket: number): void;
+  forget(slot: number): void;
+}
+
+/** What a region's clients are let in by, and given. */
+export interface Admission {
+  readonly rules: readonly AdmissionRule[] | 'any';
+  readonly memoryFd: number;
+  readonly eventfds: readonly (readonly number[])[];
+}
+
+const REFUSALS: Readonly<Record<RefusalReason, { version: number; why: string }>> = {
+  not_admitted: { version: REFUSED_ADMISSION, why: 'not admitted' },
+  rule_full: { version: REFUSED_FULL, why: 'no free slot under its admission rule' },
+  full: { version: REFUSED_FULL, why: 'no free slot' },
+  descriptors: { version: REFUSED_FD_LIMIT, why: 'file descriptors too few' },
+};
+
+/** Connections: who is let in, what they are sent, and their end. */
+export class Clients {
+  readonly #admission: Admission;
+  readonly #slots: SlotTable;
+  readonly #members: Members;
+  readonly #transactions: Transactions;
+  readonly #counters: Counters;
+  readonly #keeper: ClientKeeper | null;
+  readonly #log: Log;
+  readonly #onGone: (slot: Slot, why: string) => void;
+  readonly #clients = new Map<Slot, Client>();
+  readonly #refused = new Refused();
+
+  /** `onGone`: the socket of a slot's client ended. */
+  constructor(
+    admission: Admission,
+    slots: SlotTable,
+    members: Members,
+    transactions: Transactions,
+    counters: Counters,
+    keeper: ClientKeeper | null,
+    log: Log,
+    onGone: (slot: Slot, why: string) => void,
+  ) {
+    this.#admission = admission;
+    this.#slots = slots;
+    this.#members = members;
+    this.#transactions = transactions;
+    this.#counters = counters;
+    this.#keeper = keeper;
+    this.#log = log;
+    this.#onGone = onGone;
+  }
+
+  *[Symbol.iterator](): Iterator<[Slot, Client]> {
+    yield* this.#clients;
+  }
+
+  /** A new connection; owns its socket unless it throws. */
+  connected(socket: number): void {
+    const credentials = binding.socketCredentials(socket);
+    const rule = admit(this.#admission.rules, credentials, (at) => this.#heldBy(at));
+    if (typeof rule === 'string') {
+      this.#refuse(socket, credentials, rule);
+      return;
+    }
+    const { eventfds } = this.#admission;
+    const missing = missingDescriptors(credentials.pid, eventfds.flat().length + 1);
+    if (missing > 0) {
+      this.#refuse(socket, credentials, 'descriptors', `${missing} `);
+      return;
+    }
+    const taken = this.#transactions.run((tx) => {
+      const slot = this.#members.connect(tx, credentials, rule);
+      if (slot === null) return false;
+      // Before the commit: a kept socket without a slot is let go of, a slot without its socket would be a client in the dark.
+      this.#keeper?.keep(slot.id, socket);
+      tx.after(() => {
+        this.#counters.connections++;
+        this.#log.info({ slot: slot.id, epoch: slot.epoch, ...credentials }, 'connected');
+        this.#serve(slot, socket, 0);
+      });
+      return true;
+    });
+    if (!taken) this.#refuse(socket, credentials, 'full');
+  }
+
+  /** The client of a slot that an earlier server gave it; it gets what it was not sent yet. Owns the socket. */
+  adopt(slot: Slot, socket: number): void {
+    this.#serve(slot, socket, slot.sent);
+  }
+
+  pause(): void {
+    for (const client of this.#clients.values()) client.pause();
+  }
+
+  resume(): void {
+    for (const client of this.#clients.values()) client.resume();
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close();
+    this.#clients.clear();
+    this.#refused.close();
+  }
+
+  #serve(slot: Slot, socket: number, sent: number): void {
+    const about = { slot: slot.id, epoch: slot.epoch, ...slot.credentials };
+    const client = new Client(socket, {
+      gone: (why) => this.#gone(slot, why),
+      spoke: () => this.#log.warn(about, 'the client sends data, which is ignored'),
+      stalled: (waiting) => this.#log.warn({ ...about, waiting }, 'the client does not read'),
+      taken: (messages) =>
+        this.#transactions.run((tx) => this.#slots.change(tx, slot, { sent: slot.sent + messages })),
+    });
+    this.#clients.set(slot, client);
+    client.send(behind(handshake(slot.id, this.#admission.memoryFd, this.#admission.eventfds), sent));
+  }
+
+  #gone(slot: Slot, why: string): void {
+    this.#clients.delete(slot);
+    this.#onGone(slot, why);
+    this.#keeper?.forget(slot.id);
+  }
+
+  #heldBy(rule: number): number {
+    return this.#slots.held().filter((slot) => slot.rule === rule).length;
+  }
+
+  #refuse(socket: number, credentials: Credentials, reason: RefusalReason, more = ''): void {
+    const { version, why } = REFUSALS[reason];
+    this.#counters.refusals[reason]++;
+    this.#log.warn({ ...credentials, version }, `refused: ${more}${why}`);
+    this.#refused.add(socket, version);
+  }
+}
+
+function behind({ values, fds }: Messages, sent: number): Messages {
+  return { values: values.slice(sent), fds: fds.slice(sent) };
+}

@@ -1,0 +1,62 @@
+import { LOG_BYTES, RECORD_BYTES } from '../memory/layout.ts';
+import { TableWriter } from '../memory/member-table.ts';
+import {
+  COPY_VIEW,
+  COPY_WORDS,
+  LOG_LINES,
+  MEMBERSHIP_W,
+  type MembershipPlace,
+} from '../memory/membership.ts';
+import { LogWriter } from '../memory/view-log.ts';
+
+/** One membership part that the server writes: that of the region, or of its directory. */
+export class Publication {
+  readonly #words: Int32Array;
+  readonly #place: MembershipPlace;
+  readonly #table: TableWriter;
+  readonly #log: LogWriter;
+
+  /** `view`: the newest one in the records, 0 for a fresh part. `words`: live. */
+  constructor(words: Int32Array, place: MembershipPlace, view: number) {
+    this.#words = words;
+    this.#place = place;
+    this.#log = this.#openLog(view);
+    this.#table = new TableWriter(words, place);
+    this.#writeHeader();
+  }
+
+  /** The record of a new view. */
+  write(slot: number, record: Int32Array, view: number): void {
+    this.#log.append(record);
+    this.#table.write(slot, record, view, this.#log.end);
+  }
+
+  /** The whole table again, whatever was scribbled there. What is damaged in the log its readers pass over. */
+  rewrite(records: readonly (Int32Array | null)[], view: number): void {
+    this.#writeHeader();
+    this.#table.rewrite(records, view, this.#log.end);
+  }
+
+  #writeHeader(): void {
+    this.#words[this.#place.header + MEMBERSHIP_W.recordBytes] = RECORD_BYTES;
+    this.#words[this.#place.header + MEMBERSHIP_W.logBytes] = LOG_BYTES;
+  }
+
+  /**
+   * The table says which view was the last that an earlier server finished. When that is the one in the records the log is whole
+   * and its readers may go on; else its end jumps so far that all of them find themselves behind and take the table.
+   */
+  #openLog(view: number): LogWriter {
+    const words = this.#words;
+    const { header } = this.#place;
+    const current = words[header + MEMBERSHIP_W.current]! & 1;
+    const finished = words[header + MEMBERSHIP_W.copy + current * COPY_WORDS + COPY_VIEW]! >>> 0;
+    const start = words[header + MEMBERSHIP_W.logStart]!;
+    const end = words[header + MEMBERSHIP_W.logEnd]!;
+    const length = (end - start) | 0;
+    const whole = finished === view && length >= 0 && length <= LOG_LINES;
+    return whole
+      ? new LogWriter(words, this.#place, end, start)
+      : new LogWriter(words, this.#place, (end + 2 * LOG_LINES) | 0);
+  }
+}

@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import type { NewHeader } from '../memory/header.ts';
+import { LAYOUT_MINOR, PAGE_BYTES, tablePages } from '../memory/layout.ts';
+import type { MemberRecord } from '../memory/member-record.ts';
+import type { Credentials } from './admission.ts';
+import { PageAllocator } from './allocator.ts';
+import { type ChannelEffects, Channels } from './channels.ts';
+import type { RegionRecords } from './records.ts';
+import type { RegionConfig } from './schema.ts';
+import { Services } from './services.ts';
+import { SlotTable } from './slots.ts';
+import { type Shape, Views } from './views.ts';
+
+/** The private truth of a region: what the shared tables are written from, and what is kept over a restart. */
+export interface Truth {
+  readonly shape: Shape;
+  readonly slots: SlotTable;
+  readonly services: Services;
+  readonly allocator: PageAllocator;
+  readonly channels: Channels;
+  readonly views: Views;
+}
+
+/** The shape that a configuration asks for. */
+export function shapeOf(config: RegionConfig, uuid: string): Shape {
+  const { name, size, slots, vectors, channels } = config;
+  const { heapPage } = tablePages(slots, channels);
+  return { name, size, slots, vectors, channels, minor: LAYOUT_MINOR, heapPage, uuid };
+}
+
+export function headerOf({ name, size, slots, vectors, channels, uuid }: Shape): NewHeader {
+  return { regionBytes: size, slots, vectors, channels, uuid: Buffer.from(uuid, 'hex'), name };
+}
+
+/**
+ * What of the shape of a kept region a configuration contradicts, as 'size is 1048576, not 2097152'; null when it fits. Quotas,
+ * admission and the like may change over a restart; these cannot, for members have mapped them.
+ */
+export function contradiction(config: RegionConfig, kept: Shape): string | null {
+  for (const [field, value] of Object.entries(shapeOf(config, kept.uuid))) {
+    const was = kept[field as keyof Shape];
+    if (was !== value) return `${field} is ${value}, and was ${was}`;
+  }
+  return null;
+}
+
+/**
+ * A fresh truth, or that of the records of an earlier server. Throws a RangeError when records contradict each other or do not
+ * fit the configuration.
+ */
+export function buildTruth(
+  config: RegionConfig,
+  eventfds: readonly (readonly number[])[],
+  own: Credentials,
+  records: RegionRecords | null,
+  effects: ChannelEffects,
+  published: (record: MemberRecord) => void,
+): Truth {
+  const { slots, channels, size, quota } = config;
+  const fresh = shapeOf(config, records?.region.uuid ?? randomBytes(16).toString('hex'));
+  const heapPages = size / PAGE_BYTES - fresh.heapPage;
+  const allocator = new PageAllocator(fresh.heapPage, heapPages);
+  const perSlot = { channels: quota.channels, pages: Math.floor(heapPages * quota.heap) };
+  if (records === null) {
+    const services = new Services();
+    return {
+      shape: fresh,
+      slots: new SlotTable(eventfds, own),
+      services,
+      allocator,
+      channels: new Channels(slots, channels, allocator, perSlot, effects),
+      views: new Views(fresh, services, published),
+    };
+  }
+  const { view, nextListener, ...shape } = records.region;
+  const why = contradiction(config, shape);
+  if (why !== null) throw new RangeError(why);
+  const services = Services.restore(records.listeners, nextListener);
+  const views = new Views(shape, services, published);
+  views.restore(records.members, view);
+  return {
+    shape,
+    slots: SlotTable.restore(eventfds, own, records.slots),
+    services,
+    allocator,
+    channels: Channels.restore(
+      slots,
+      channels,
+      allocator,
+      perSlot,
+      effects,
+      records.channels,
+      records.generations,
+    ),
+    views,
+  };
+}
