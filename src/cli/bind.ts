@@ -43,21 +43,32 @@ async function run(connect: Connect, selectors: string[], flags: Flags): Promise
   const { selectDevices } = await import('../setup/select.ts');
   const { bindDevices } = await import('../setup/bind.ts');
   const { persist, planPersist } = await import('../setup/persist.ts');
+  const { noticeReboot } = await import('../setup/reboot-notice.ts');
   const system = await connect();
   const devices = await selectDevices(system, selectors, flags.all);
   let planned: string[] = [];
-  const results = bindDevices(system, devices, {
+  // Before a driver has the device: whoever joins after that is another life.
+  const notices = new Map<string, string>();
+  for (const device of flags.dryRun || system.uid !== 0 ? [] : devices) {
+    const notice = await noticeReboot(device);
+    if (notice !== undefined) notices.set(device.address.toString(), notice);
+  }
+  const bound = bindDevices(system, devices, {
     driver: flags.driver,
     user: flags.user,
     force: flags.force ?? false,
     allowNoIommu: !flags.iommu,
     dryRun: flags.dryRun ?? false,
-    finish: (bound) => {
+    finish: (done) => {
       if (!flags.persist) return;
-      const wanted = persistences(selectors, flags, bound[0]!.driver);
+      const wanted = persistences(selectors, flags, done[0]!.driver);
       planned = planPersist(system, wanted);
       if (!flags.dryRun) persist(system, wanted);
     },
+  });
+  const results = bound.map((result) => {
+    const notice = notices.get(result.address);
+    return notice === undefined ? result : { ...result, notes: [notice, ...result.notes] };
   });
   if (flags.json) {
     printJson({ devices: results, persist: planned });
