@@ -170,6 +170,13 @@ export class Attachment implements Mortal {
     this.#obituary(REASON_CLOSED);
     this.#state = 'closed';
     publish('region.leave', () => this.#about());
+    // A request queued behind the goodbye would wait for its deadline, and ring with a memory that is gone.
+    this.control.abandon(
+      new IvshmemError('ERR_IVSHMEM_CLOSED', {
+        operation: 'ask the server',
+        on: `the region ${this.device.on}`,
+      }),
+    );
     this.#ringAgain.close();
     this.#waiter.close();
     for (const callback of this.#shutListeners.splice(0)) callback();

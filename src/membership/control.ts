@@ -164,8 +164,8 @@ export class ControlClient {
 
   /** Fails the request under way and those that wait their turn: the region is going. */
   abandon(error: Error): void {
-    this.#gone = error;
-    this.#fail(error);
+    this.#gone ??= error;
+    this.#fail(this.#gone);
   }
 
   #fail(error: Error): void {
