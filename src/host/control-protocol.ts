@@ -1,7 +1,9 @@
 import { z } from 'zod';
-import type { MembershipEvent } from '../membership/changes.ts';
-import type { MemberReport, RegionSample } from '../observe/sample.ts';
+import type { MemberReport, MembersReport, RegionSample } from '../observe/sample.ts';
 import type { RegionStatus } from './status.ts';
+
+export type { EventReport, MembersReport } from '../observe/sample.ts';
+export { controlPath } from './control-path.ts';
 
 /** The control socket of a region: one JSON object per line each way (docs/server.md, "Control socket"). */
 
@@ -19,12 +21,7 @@ export const requestSchema = z.discriminatedUnion('op', [
 ]);
 export type ControlRequest = z.output<typeof requestSchema>;
 
-/** Members as of one view. */
-export interface MembersAnswer {
-  readonly region: string;
-  readonly view: number;
-  readonly members: readonly MemberReport[];
-}
+export type MembersAnswer = MembersReport;
 export type StatusAnswer = { readonly status: RegionStatus };
 export type SampleAnswer = { readonly sample: RegionSample };
 export type EvictAnswer = { readonly member: MemberReport };
@@ -35,19 +32,3 @@ export interface Failure {
   readonly message: string;
 }
 export type Answer<T> = ({ readonly ok: true } & T) | Failure;
-
-/** What `watch` sends after its answer, one line per change. */
-export interface EventReport {
-  readonly event: MembershipEvent['type'];
-  readonly view: number;
-  /** ISO 8601, by the server's clock. */
-  readonly at: string;
-  /** Of a leave. */
-  readonly reason?: string;
-  readonly member: MemberReport;
-}
-
-/** Socket of a region -> its control socket, as `ivshmem server` chooses it. */
-export function controlPath(socket: string): string {
-  return `${socket}.control`;
-}

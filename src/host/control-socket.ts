@@ -1,14 +1,13 @@
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { changesOf, type MembershipEvent } from '../membership/changes.ts';
+import { changesOf } from '../membership/changes.ts';
 import { isHeld, memberOf } from '../membership/member.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import { binding } from '../native/binding.ts';
 import type { MemberReport } from '../observe/sample.ts';
-import { memberReport } from '../observe/tables.ts';
+import { eventReport, memberReport } from '../observe/tables.ts';
 import { Acceptor } from './acceptor.ts';
 import type { ControlDesk, ControlSubject, Handover } from './control-desk.ts';
-import type { EventReport } from './control-protocol.ts';
 import { ControlSession } from './control-session.ts';
 import type { Listener } from './listener.ts';
 import type { Log } from './log.ts';
@@ -107,11 +106,4 @@ export class ControlSocket {
       for (const receive of [...this.#watchers]) receive(line);
     }
   }
-}
-
-/** An event as JSON has it. */
-export function eventReport(event: MembershipEvent): EventReport {
-  const { type, view, at, member } = event;
-  const reason = event.type === 'leave' ? { reason: event.reason } : {};
-  return { event: type, view, at: at.toISOString(), ...reason, member: memberReport(member) };
 }

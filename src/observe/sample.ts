@@ -1,10 +1,34 @@
+import type { MembershipEvent } from '../membership/changes.ts';
 import type { Member } from '../membership/member.ts';
 import type { StatisticName } from '../memory/layout.ts';
 
-/** A member as JSON has it: `since` as text. */
+/**
+ * What programs get to see of a region, as JSON: from the control socket, from `ivshmem members` and `ivshmem top`. Fields are only
+ * ever added.
+ */
+
+/** A member; `since` is ISO 8601. */
 export type MemberReport = Omit<Member, 'since'> & { readonly since: string };
 
-/** What one direction of a channel has carried, as its sender says. */
+/** Everybody who holds a slot, as of one view. */
+export interface MembersReport {
+  readonly region: string;
+  readonly view: number;
+  readonly members: readonly MemberReport[];
+}
+
+export interface EventReport {
+  readonly event: MembershipEvent['type'];
+  readonly view: number;
+  /** ISO 8601, by the server's clock. */
+  readonly at: string;
+  /** Of a leave. */
+  readonly reason?: string;
+  /** Of a leave: as it was. */
+  readonly member: MemberReport;
+}
+
+/** What one direction of a channel has carried. */
 export interface Carried {
   readonly messages: number;
   readonly bytes: number;
@@ -22,29 +46,28 @@ export interface ChannelSample {
   readonly memoryBytes: number;
   /** One side is gone. */
   readonly ended: boolean;
-  /** From the connector to the listener, and back. Each side's own claim. */
+  /** From the connector to the listener, and back: what the sending side says. */
   readonly forth: Carried;
   readonly back: Carried;
 }
 
 export interface MemberSample extends MemberReport {
-  /** Counters since the member joined, its own claim; as of its last answer, hence `answered`. */
+  /** Counters since the member joined: what it says itself. */
   readonly statistics: Readonly<Record<StatisticName, number>>;
-  /** Whether the statistics are of this sample: the member answered in time. */
+  /** Whether it answered in time: else the statistics are of its last answer, or 0. */
   readonly answered: boolean;
 }
 
-/** A region at one moment: what `ivshmem top` and the metrics show. All counters are since their owner began. */
+/** A region at one moment. All counters are since their owner began. */
 export interface RegionSample {
   readonly region: string;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** Number of the newest view. */
   readonly view: number;
   readonly slots: number;
   readonly channelEntries: number;
   readonly heapBytes: number;
-  /** By whoever keeps the account, the server; null where only shared memory can be read. */
+  /** Null where only shared memory is read: the server keeps the account. */
   readonly freeHeapBytes: number | null;
   readonly members: readonly MemberSample[];
   readonly channels: readonly ChannelSample[];

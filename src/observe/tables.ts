@@ -1,4 +1,5 @@
 import type { ChannelRecord } from '../channel/record.ts';
+import type { MembershipEvent } from '../membership/changes.ts';
 import type { Member } from '../membership/member.ts';
 import {
   CHANNEL_STATISTICS,
@@ -7,13 +8,20 @@ import {
   STATISTICS,
   type StatisticName,
 } from '../memory/layout.ts';
-import type { Carried, ChannelSample, MemberReport } from './sample.ts';
+import type { Carried, ChannelSample, EventReport, MemberReport } from './sample.ts';
 
 /** What of a channel's place is needed to find its counters; checked against the region's bounds. */
 export type ChannelPlace = Pick<ChannelRecord, 'offset' | 'queueSize' | 'dataBytes'>;
 
 export function memberReport(member: Member): MemberReport {
   return { ...member, since: member.since.toISOString() };
+}
+
+/** An event as JSON has it. */
+export function eventReport(event: MembershipEvent): EventReport {
+  const { type, view, at, member } = event;
+  const reason = event.type === 'leave' ? { reason: event.reason } : {};
+  return { event: type, view, at: at.toISOString(), ...reason, member: memberReport(member) };
 }
 
 /**
