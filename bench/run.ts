@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { runCore } from './core/run.ts';
+import { runMembership } from './membership/run.ts';
 import { runVm } from './vm/run.ts';
 
 const program = new Command('bench')
@@ -37,6 +38,17 @@ program
   .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
   .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
   .action(runVm);
+
+program
+  .command('membership')
+  .description('who hears of a change when, beside members that poll; idle members; a restart of the server')
+  .option('--json <file>', 'write the rows here, and the raw samples and the machine beside it')
+  .option('--rounds <n>', 'rounds (5)', positive)
+  .option('--quick', '3 rounds with 2 and 8 members, no VMs: a look, not a result', false)
+  .option('--only <parts>', 'these parts only, separated by commas: detect, idle, restart, vms')
+  .option('--no-vms', 'without VMs, which need root and an image')
+  .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
+  .action(runMembership);
 
 await program.parseAsync();
 

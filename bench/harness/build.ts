@@ -14,9 +14,15 @@ export async function buildContestants(node: readonly string[]): Promise<void> {
   execFileSync('make', ['-s', '-C', path.join(benchRoot, 'native'), `OUT=${outFolder}`], {
     stdio: ['ignore', 2, 2],
   });
+  await bundlePrograms(node.map((name) => path.join(benchRoot, 'contestants', `${name}.ts`)));
+}
+
+/** Bundles programs, each into one file of its own name in the folder of what is built; returns their paths. */
+export async function bundlePrograms(entryPoints: readonly string[]): Promise<string[]> {
   await build({
-    entryPoints: node.map((name) => path.join(benchRoot, 'contestants', `${name}.ts`)),
+    entryPoints: [...entryPoints],
     outdir: outFolder,
+    entryNames: '[name]',
     outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
@@ -26,4 +32,5 @@ export async function buildContestants(node: readonly string[]): Promise<void> {
     packages: 'external',
     logLevel: 'warning',
   });
+  return entryPoints.map((entry) => path.join(outFolder, `${path.basename(entry, '.ts')}.mjs`));
 }

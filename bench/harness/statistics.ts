@@ -5,6 +5,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** The smallest value that at least a share `q` of a non-empty list does not exceed (nearest rank): 1 is the largest. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]!;
+}
+
 /** A reproducible source of numbers in [0, 1): the order of a run can be repeated from its seed (mulberry32). */
 export function randomSource(seed: number): () => number {
   let state = seed >>> 0;

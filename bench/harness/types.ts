@@ -62,3 +62,20 @@ export interface Row {
   readonly ratio: number;
   readonly samples: { readonly ours: readonly number[]; readonly baseline: readonly number[] };
 }
+
+/** A row of a benchmark whose tail matters: `ours` and `baseline` stay medians over the rounds. */
+export interface SpreadRow extends Row {
+  /** Of all raw samples of all rounds. */
+  readonly p99: number;
+  readonly worst: number;
+  readonly baselineP99: number;
+  readonly baselineWorst: number;
+  /** Goals judged by this row; none where it has none. */
+  readonly target?: readonly Verdict[];
+}
+
+/** A goal, and whether this run met it. */
+export interface Verdict {
+  readonly text: string;
+  readonly met: boolean;
+}

@@ -1,0 +1,167 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { shuffled } from '../harness/statistics.ts';
+import { now } from './clock.ts';
+import type { Gap } from './gaps.ts';
+import { Program } from './program.ts';
+
+/** What happens in a window: the server is killed or replaced, nothing, or a program as large as the server starts. */
+export type Event = 'kill' | 'replace' | 'no-restart' | 'unrelated-start';
+export const events: readonly Event[] = ['kill', 'replace', 'no-restart', 'unrelated-start'];
+
+export interface RestartSample {
+  readonly event: Event;
+  readonly round: number;
+  /** Longest time between two replies on a channel, milliseconds. */
+  readonly dataMs: number;
+  /** Longest time between two answers of the server; after a kill from the kill to the first answer. */
+  readonly membershipMs: number;
+  /** Replies and answers in the window: nobody is quick who does nothing. */
+  readonly replies: number;
+  readonly answers: number;
+}
+
+/** Length of a window, and when in it the event comes. */
+const WINDOW_MS = 2000;
+const BEFORE_MS = 400;
+/** Longest wait for a server to be there. */
+const PATIENCE_MS = 30_000;
+
+/** The server as a program with what keeps it, and three members: two exchange messages all the time, one makes requests. */
+export class Restarts {
+  readonly #directory = mkdtempSync(path.join(tmpdir(), 'ivshmem-bench-'));
+  readonly #socket = path.join(this.#directory, 'region.sock');
+  readonly #command: string;
+  readonly #processes = new Set<ChildProcess>();
+  #log = '';
+  #members: Program[] = [];
+
+  private constructor(command: string) {
+    this.#command = command;
+  }
+
+  /** `command`: the bundled `ivshmem`; `exchange`: the bundled member. */
+  static async start(command: string, exchange: string): Promise<Restarts> {
+    const restarts = new Restarts(command);
+    try {
+      await restarts.#start(exchange);
+      return restarts;
+    } catch (error) {
+      await restarts.close();
+      throw error;
+    }
+  }
+
+  /** A window for each event, in random order. */
+  async round(round: number, random: () => number): Promise<RestartSample[]> {
+    const samples: RestartSample[] = [];
+    for (const event of shuffled(events, random)) samples.push(await this.#sample(event, round));
+    return samples;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#members.map((member) => member.kill()));
+    const ended = [...this.#processes].map((child) => this.#end(child));
+    await Promise.all(ended);
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  async #start(exchange: string): Promise<void> {
+    this.#server('--supervised');
+    await this.#serving();
+    const member = async (name: string) => {
+      const program = Program.start(exchange, [this.#socket, name], name);
+      this.#members.push(program);
+      await program.ask('ready');
+      return program;
+    };
+    const answering = await member('answering');
+    await answering.ask('answer');
+    const asking = await member('asking');
+    await asking.ask('exchange');
+    const requesting = await member('requesting');
+    await requesting.ask('request');
+    // Longer than compilers take.
+    await delay(WINDOW_MS);
+  }
+
+  async #sample(event: Event, round: number): Promise<RestartSample> {
+    const [, asking, requesting] = this.#members;
+    await asking!.ask('begin');
+    await requesting!.ask('begin');
+    await delay(BEFORE_MS);
+    const at = now();
+    const after = await this.#make(event);
+    await delay(WINDOW_MS - BEFORE_MS);
+    const data = await asking!.ask<Gap>('end');
+    const membership = await requesting!.ask<Gap>('end');
+    await after();
+    const membershipMs = event === 'kill' ? (membership.until - at) / 1e6 : membership.ms;
+    return {
+      event,
+      round,
+      dataMs: data.ms,
+      membershipMs,
+      replies: data.replies,
+      answers: membership.replies,
+    };
+  }
+
+  /** Returns what is to be done when the window is over. */
+  async #make(event: Event): Promise<() => Promise<void>> {
+    if (event === 'no-restart') return async () => {};
+    if (event === 'kill') {
+      process.kill(this.#activePid(), 'SIGKILL');
+      return async () => {};
+    }
+    const child = event === 'replace' ? this.#server('--replace') : this.#server('--check');
+    return async () => {
+      if (event === 'unrelated-start') await this.#ended(child);
+    };
+  }
+
+  #server(flag: string): ChildProcess {
+    const flags = ['--name', 'bench', '--socket', this.#socket, '--size', '64M', '--log', 'info'];
+    const child = spawn(process.execPath, [this.#command, 'server', ...flags, flag], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, NODE_OPTIONS: '' },
+    });
+    this.#processes.add(child);
+    child.once('exit', () => this.#processes.delete(child));
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#log += text;
+    });
+    return child;
+  }
+
+  /** The process that serves, as the log says. */
+  #activePid(): number {
+    const lines = this.#log.split('\n').filter((line) => line.includes('the server serves'));
+    const { pid } = JSON.parse(lines.at(-1) ?? '{}') as { readonly pid?: number };
+    if (pid === undefined) throw new Error(`no server says that it serves: ${this.#log.slice(-2000)}`);
+    return pid;
+  }
+
+  async #serving(): Promise<void> {
+    for (const deadline = performance.now() + PATIENCE_MS; !this.#log.includes('the server serves'); ) {
+      if (performance.now() > deadline || this.#processes.size === 0)
+        throw new Error(`the server did not start: ${this.#log.slice(-2000)}`);
+      await delay(20);
+    }
+  }
+
+  async #ended(child: ChildProcess): Promise<void> {
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+
+  async #end(child: ChildProcess): Promise<void> {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
+    await this.#ended(child);
+    clearTimeout(timer);
+  }
+}
