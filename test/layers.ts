@@ -20,6 +20,8 @@ const level: Readonly<Record<string, number>> = {
   testing: 5,
   setup: 5,
   demo: 5,
+  observe: 5,
+  metrics: 5,
   host: 6,
   cli: 7,
 };

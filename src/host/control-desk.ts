@@ -7,8 +7,8 @@ import type { RegionStatus } from './status.ts';
 export interface ControlSubject {
   readonly name: string;
   status(): RegionStatus;
-  /** The newest view, and the record of each slot that was ever used. */
-  members(): { readonly view: number; readonly records: readonly MemberRecord[] };
+  /** The newest view, and the last record of each slot; null for one that was never used. */
+  members(): { readonly view: number; readonly records: readonly (MemberRecord | null)[] };
   /** Calls back after each view until the returned function is called. */
   onView(callback: (record: MemberRecord) => void): () => void;
   /** Asks members for fresh statistics first, for a bounded time. */

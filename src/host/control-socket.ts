@@ -86,7 +86,9 @@ export class ControlSocket {
 
   #watch(receive: (line: string) => void): () => void {
     if (this.#stopViews === null) {
-      for (const record of this.#subject.members().records) this.#records.set(record.slot, record);
+      for (const record of this.#subject.members().records) {
+        if (record !== null) this.#records.set(record.slot, record);
+      }
       this.#stopViews = this.#subject.onView((record) => this.#tell(record));
     }
     this.#watchers.add(receive);

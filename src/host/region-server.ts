@@ -1,10 +1,13 @@
 import { closeSync } from 'node:fs';
+import { IvshmemError } from '../errors/index.ts';
 import { PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE, type StatisticName } from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import { REASON_CRASHED } from '../memory/membership.ts';
+import type { RegionSample } from '../observe/sample.ts';
 import { Acceptor } from './acceptor.ts';
 import type { Credentials } from './admission.ts';
 import { type ClientKeeper, Clients } from './clients.ts';
+import type { ControlSubject } from './control-desk.ts';
 import type { Counters } from './counters.ts';
 import { endReason } from './end-reason.ts';
 import type { Listener } from './listener.ts';
@@ -14,6 +17,7 @@ import { type MemberNow, memberNow } from './member-now.ts';
 import type { RegionMemory } from './memory-source.ts';
 import type { RegionRecords } from './records.ts';
 import { RegionCore } from './region-core.ts';
+import { regionSample } from './region-sample.ts';
 import type { RegionConfig } from './schema.ts';
 import type { Slot } from './slots.ts';
 import type { RegionStatus } from './status.ts';
@@ -42,7 +46,7 @@ export interface RegionParts {
 }
 
 /** One region: its memory, its slots and clients, and what they ask for. */
-export class RegionServer {
+export class RegionServer implements ControlSubject {
   readonly config: RegionConfig;
   readonly #parts: RegionParts;
   readonly #core: RegionCore;
@@ -132,9 +136,19 @@ export class RegionServer {
     });
   }
 
+  /** The newest view, and the last record of each slot; null for one that was never used. */
+  members(): { view: number; records: readonly (MemberRecord | null)[] } {
+    const { view, records } = this.#core.truth.views;
+    return { view, records };
+  }
+
   /** The number of the newest view. */
   get view(): number {
     return this.#core.truth.views.view;
+  }
+
+  get name(): string {
+    return this.config.name;
   }
 
   get counters(): Counters {
@@ -147,8 +161,11 @@ export class RegionServer {
   }
 
   /** Asks all members for fresh statistics. Resolves when all have answered, or after 200 ms. */
-  sample(): Promise<void> {
-    return this.#core.pulse.sample();
+  async sample(): Promise<RegionSample> {
+    await this.#core.pulse.sample();
+    // The memory may be gone by now.
+    if (this.#closed) throw new IvshmemError('ERR_IVSHMEM_CONTROL_REQUEST', { why: 'the region was closed' });
+    return regionSample(this.config, this.#core, this.#parts.memory.mapping.buffer);
   }
 
   /** What a member counted as of its last answer; in its own words. */

@@ -7,7 +7,7 @@ import { type RegionHeader, readHeader } from '../memory/header.ts';
 import { PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
 import { membershipPlace } from '../memory/membership.ts';
 import type { ChannelSample, RegionSample } from './sample.ts';
-import { carried, channelOf, memberReport, statisticsOf } from './tables.ts';
+import { carried, channelOf, hasAnswered, memberReport, statisticsOf } from './tables.ts';
 
 /**
  * A region seen from its memory alone, by somebody who is no member of it and writes nothing. Whatever it reads is copied and
@@ -59,11 +59,11 @@ export class RegionView {
   sample(): RegionSample {
     this.read();
     const { header } = this;
-    const members = this.members().map((member) => ({
-      ...memberReport(member),
-      statistics: statisticsOf(this.#words, (header.memberPage + member.slot) * (PAGE_BYTES / 4)),
-      answered: false,
-    }));
+    const members = this.members().map((member) => {
+      const block = (header.memberPage + member.slot) * (PAGE_BYTES / 4);
+      const statistics = statisticsOf(this.#words, block);
+      return { ...memberReport(member), statistics, answered: hasAnswered(this.#words, block) };
+    });
     return {
       region: header.name,
       at: Date.now(),

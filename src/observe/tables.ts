@@ -14,7 +14,9 @@ import type { Carried, ChannelSample, EventReport, MemberReport } from './sample
 export type ChannelPlace = Pick<ChannelRecord, 'offset' | 'queueSize' | 'dataBytes'>;
 
 export function memberReport(member: Member): MemberReport {
-  return { ...member, since: member.since.toISOString() };
+  // The record of a leave keeps the name of who left, also when somebody else may come under the same client.
+  const name = member.state === 'joining' ? '' : member.name;
+  return { ...member, name, since: member.since.toISOString() };
 }
 
 /** An event as JSON has it. */
@@ -32,6 +34,12 @@ export function statisticsOf(words: Int32Array, base: number): Record<StatisticN
   const copy = words.slice(base + MEMBER_W.statistics, base + MEMBER_W.statistics + 2 * STATISTICS.length);
   const entries = STATISTICS.map((name, index) => [name, count64(copy, 2 * index)] as const);
   return Object.fromEntries(entries) as Record<StatisticName, number>;
+}
+
+/** Whether the member in this block has answered the server's last pulse: its counters are as of then. */
+export function hasAnswered(words: Int32Array, base: number): boolean {
+  // Acquire: pairs with the member's release after its statistics.
+  return Atomics.load(words, base + MEMBER_W.pulseAnswer) === Atomics.load(words, base + MEMBER_W.pulse);
 }
 
 /** What both directions of a channel have carried, as their senders wrote it last. */
