@@ -35,11 +35,20 @@ export interface Backend {
    */
   guard?(life: Life): void;
   /**
+   * Whether the device does not answer any more: it is being reset, or its memory space was turned off. To be asked when memory reads
+   * as all ones, for then everything does. What follows is as after a removal: the obituary is written by the guardian, memory
+   * shows zeros, onRemoved is called. Absent where there is no device.
+   */
+  lost?(): boolean;
+  /**
    * Called once when the device is about to go away and its memory and doorbell still work: the last chance to say so. Only
    * VFIO asks in time.
    */
   onRemoving(callback: () => void): void;
-  /** Called once if the device goes away (VFIO request interrupt; server's socket closed does NOT count). Memory is revoked first. */
+  /**
+   * Called once if the device goes away (VFIO request interrupt) or is reset; the server's socket closed does NOT count. Memory is
+   * revoked first.
+   */
   onRemoved(callback: () => void): void;
   /** Releases everything; idempotent; detaches the memory before unmapping. */
   close(): void;

@@ -1,9 +1,13 @@
 import type { Mapping } from '../native/binding.ts';
 import type { Backend, Life } from './backend.ts';
 import { type GuardedBars, Guardian } from './guardian.ts';
-import { doorbellValue, fence } from './registers.ts';
+import { doorbellValue, fence, IV_POSITION } from './registers.ts';
+import { watchReset } from './reset-watch.ts';
 
-/** What the backends of a PCI device have in common: its doorbell, its removal, its guardian, its end. */
+/** What a load returns that no device answers. */
+const ALL_ONES = 0xffffffff;
+
+/** What the backends of a PCI device have in common: its doorbell, its removal, its reset, its guardian, its end. */
 export abstract class PciBackend implements Backend {
   abstract readonly kind: 'vfio' | 'uio';
   abstract readonly ivPosition: number;
@@ -13,11 +17,15 @@ export abstract class PciBackend implements Backend {
   readonly #guardian: Guardian;
   readonly #removing: (() => void)[] = [];
   readonly #removed: (() => void)[] = [];
+  readonly #stopWatching: () => void;
+  #losing: NodeJS.Immediate | undefined;
   #state: 'open' | 'removed' | 'closed' = 'open';
 
-  constructor(on: string) {
+  /** @param directory of the device in sysfs */
+  constructor(on: string, directory: string) {
     this.on = on;
     this.#guardian = new Guardian(on, () => this.bars());
+    this.#stopWatching = watchReset(directory, () => this.#lose());
   }
 
   ring(peer: number, vector: number): void {
@@ -30,6 +38,14 @@ export abstract class PciBackend implements Backend {
     if (this.#state === 'open') this.#guardian.guard(life);
   }
 
+  lost(): boolean {
+    if (this.#state !== 'open') return true;
+    if (this.readRegister(IV_POSITION) !== ALL_ONES) return false;
+    // Not from here: whoever asks is in the middle of something.
+    this.#losing ??= setImmediate(() => this.#lose());
+    return true;
+  }
+
   onRemoving(callback: () => void): void {
     this.#removing.push(callback);
   }
@@ -40,11 +56,14 @@ export abstract class PciBackend implements Backend {
 
   close(): void {
     if (this.#state === 'closed') return;
+    const before = this.#state;
     this.#state = 'closed';
+    if (before === 'open') this.#stop();
     this.#guardian.end();
     this.release();
   }
 
+  protected abstract readRegister(offset: number): number;
   /** One aligned 32-bit store to the Doorbell register. */
   protected abstract writeDoorbell(value: number): void;
   /** For the guardian. */
@@ -64,10 +83,30 @@ export abstract class PciBackend implements Backend {
     try {
       if (reachable) for (const callback of this.#removing.splice(0)) callback();
     } finally {
-      this.#state = 'removed';
       this.#guardian.end();
-      this.revoke();
-      for (const callback of this.#removed.splice(0)) callback();
+      this.#revoke();
     }
+  }
+
+  /**
+   * The device was reset, or does not answer. What was stored meanwhile is lost, and doorbells are: nothing that was under way can be
+   * trusted, so this life ends here. The guardian tells, for it has the patience to wait until the device answers again.
+   */
+  #lose(): void {
+    if (this.#state !== 'open') return;
+    this.#guardian.tell();
+    this.#revoke();
+  }
+
+  #revoke(): void {
+    this.#state = 'removed';
+    this.#stop();
+    this.revoke();
+    for (const callback of this.#removed.splice(0)) callback();
+  }
+
+  #stop(): void {
+    this.#stopWatching();
+    if (this.#losing !== undefined) clearImmediate(this.#losing);
   }
 }

@@ -64,7 +64,7 @@ class UioBackend extends PciBackend {
   readonly #stopWatching: () => void;
 
   constructor(device: PciFunction, registers: MappedBar, memory: MappedBar, dev: string) {
-    super(device.address.toString());
+    super(device.address.toString(), device.path);
     this.#memory = memory;
     this.#registers = registers;
     this.#words = new Uint32Array(registers.mapping.buffer);
@@ -79,6 +79,10 @@ class UioBackend extends PciBackend {
 
   get memory(): Mapping {
     return this.#memory.mapping;
+  }
+
+  protected override readRegister(offset: number): number {
+    return this.#words[offset / 4]!;
   }
 
   protected override writeDoorbell(value: number): void {

@@ -1,6 +1,7 @@
 import { IvshmemError } from '../errors/index.ts';
 import type { Mapping } from '../native/binding.ts';
-import type { PciAddress } from '../pci/address.ts';
+import { PciAddress } from '../pci/address.ts';
+import { PciSysfs } from '../pci/sysfs.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { type OpenPciOptions, openPciDevice } from '../vfio/open.ts';
 import type { VfioRegion } from '../vfio/region.ts';
@@ -16,7 +17,8 @@ import { DOORBELL, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts'
 export function openVfio(address: string | PciAddress, options: OpenPciOptions = {}): Backend {
   const { device } = openPciDevice(address, options);
   try {
-    return new VfioBackend(device);
+    const sysfs = options.sysfs ?? new PciSysfs();
+    return new VfioBackend(device, sysfs.function(PciAddress.parse(device.name)!).path);
   } catch (error) {
     device.close();
     throw error;
@@ -31,8 +33,8 @@ class VfioBackend extends PciBackend {
   readonly #device: VfioDevice;
   readonly #registers: VfioRegion;
 
-  constructor(device: VfioDevice) {
-    super(device.name);
+  constructor(device: VfioDevice, directory: string) {
+    super(device.name, directory);
     this.#device = device;
     device.enableMemorySpace();
     // Without it the MSI-X message of a doorbell, which is a write to memory, is dropped (PCI 3.0 §6.2.2).
@@ -46,6 +48,10 @@ class VfioBackend extends PciBackend {
     const vectors = Math.min(device.msix()?.vectors ?? 0, device.msixIrq.count);
     this.interrupts = vectors > 0 ? device.msixIrq.enable(vectors) : [];
     device.onRequest(() => this.remove(true));
+  }
+
+  protected override readRegister(offset: number): number {
+    return this.#registers.read32(offset);
   }
 
   protected override writeDoorbell(value: number): void {

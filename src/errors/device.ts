@@ -92,8 +92,8 @@ export const deviceErrors = {
   },
   ERR_IVSHMEM_DEVICE_REMOVED: {
     attempted: 'use the device {on}',
-    why: 'it was unplugged',
-    remedy: 'Open the region again after the device is plugged back in.',
+    why: 'it was unplugged, or somebody reset it',
+    remedy: 'Open the region again; after an unplug, when the device is plugged back in.',
     kind: 'failure',
   },
 } as const satisfies Record<string, Entry>;

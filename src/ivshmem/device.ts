@@ -56,7 +56,7 @@ export class IvshmemDevice {
     return this.#backend.interrupts.length;
   }
 
-  /** Whether the device was unplugged. Then ring() goes nowhere and memory reads as zeros. */
+  /** Whether the device was unplugged or reset. Then ring() goes nowhere and memory reads as zeros. */
   get removed(): boolean {
     return this.#removed;
   }
@@ -117,13 +117,21 @@ export class IvshmemDevice {
     this.#backend.guard?.(life);
   }
 
+  /**
+   * Whether the device does not answer any more. To be asked when memory reads as all ones, as it does while the device is being
+   * reset; then this life of it has ended, and onRemoved follows.
+   */
+  lost(): boolean {
+    return this.#removed || (this.#backend.lost?.() ?? false);
+  }
+
   /** Calls back once when an unplug was asked for and memory and doorbell still work: for last words. Only with vfio. */
   onRemoving(callback: () => void): void {
     this.#backend.onRemoving(callback);
   }
 
   /**
-   * Calls back once if the device is unplugged; at once, in a microtask, when it is gone already. Memory shows zeros by then and
+   * Calls back once if the device is unplugged or reset; at once, in a microtask, when it is gone already. Memory shows zeros by then and
    * the device is the kernel's again.
    */
   onRemoved(callback: () => void): void {

@@ -1,4 +1,13 @@
-import { chmodSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Backend } from '../../src/backend/backend.ts';
@@ -76,6 +85,56 @@ t.test('an unplug is noticed: zeros, one callback', async (t) => {
   backend.close();
   t.equal(words.length, 0);
 });
+
+t.test('its guardian tells of a reset, and is gone before an unplug is told', async (t) => {
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => clearInterval(alive));
+  const life = { slot: 6, generation: 77, obituaryOffset: 8192, serverBlockOffset: 4096 };
+  for (const how of ['reset', 'unplug', 'close']) {
+    const { open, fake, directory } = machine(t);
+    const backend = open();
+    backend.ring(3, 1);
+    backend.guard!(life);
+    const guardians = children().filter((pid) => !hasEnded(pid));
+    t.equal(guardians.length, 1);
+    const removed = new Promise<void>((resolve) => backend.onRemoved(resolve));
+    // The files of an unplugged device vanish, but not from under who has them open.
+    const resource2 = openSync(join(directory, 'resource2'), 'r');
+    t.teardown(() => closeSync(resource2));
+    if (how === 'reset') writeFileSync(join(directory, 'reset'), '1');
+    else if (how === 'unplug') fake.unplug(ADDRESS);
+    else backend.close();
+    if (how !== 'close') await removed;
+    t.ok(guardians.every(hasEnded), `${how}: it has ended`);
+    const word = Buffer.alloc(4);
+    readSync(resource2, word, 0, 4, life.obituaryOffset);
+    t.equal(word.readInt32LE(), how === 'reset' ? life.generation : 0, how);
+    backend.guard!(life);
+    t.strictSame(
+      children().filter((pid) => !hasEnded(pid)),
+      [],
+      'none for a device that is gone',
+    );
+    backend.close();
+  }
+});
+
+/** Process IDs of this process's children. */
+function children(): number[] {
+  return readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
+    .trim()
+    .split(' ')
+    .filter(Boolean)
+    .map(Number);
+}
+
+function hasEnded(pid: number): boolean {
+  try {
+    return /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return true;
+  }
+}
 
 t.test('removal without a node to watch', async (t) => {
   const alive = setInterval(() => {}, 1000);

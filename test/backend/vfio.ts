@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { openVfio } from '../../src/backend/vfio.ts';
 import { binding } from '../../src/native/binding.ts';
+import { PciAddress } from '../../src/pci/address.ts';
 import { memoryBar } from '../../src/testing/fake-pci-device.ts';
 import { ADDRESS, ivshmem, MEMORY_BYTES, machine } from '../vfio/support.ts';
 
@@ -84,6 +87,50 @@ t.test('surprise removal: zeros, one callback, and the kernel gets its device', 
   backend.close();
   t.equal(words.length, 0);
   t.equal(calls, 1);
+});
+
+t.test('a reset ends it: zeros, one callback, the device given back', async (t) => {
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => clearInterval(alive));
+  for (const how of ['told by inotify', 'noticed']) {
+    const device = ivshmem(t);
+    const { vfio: system, sysfs, bar } = machine(t, [device]);
+    const backend = openVfio(ADDRESS, { system, sysfs });
+    const words = new Int32Array(backend.memory.buffer);
+    words[0] = 1;
+    t.equal(backend.lost!(), false);
+    let calls = 0;
+    backend.onRemoving(() => t.fail('nothing is there for last words'));
+    const removed = new Promise<void>((resolve) =>
+      backend.onRemoved(() => {
+        calls++;
+        resolve();
+      }),
+    );
+    if (how === 'noticed') {
+      new Uint32Array(bar(device, 0).buffer)[2] = 0xffffffff;
+      t.equal(backend.lost!(), true);
+      t.equal(backend.lost!(), true);
+      t.equal(words[0], 1, 'not in the middle of what the caller does');
+    } else writeFileSync(join(sysfs.function(PciAddress.parse(ADDRESS)!).path, 'reset'), '1');
+    await removed;
+    t.strictSame([words[0], system.openCount, calls], [0, 0, 1], how);
+    t.equal(backend.lost!(), true);
+    backend.close();
+    t.equal(words.length, 0);
+  }
+});
+
+t.test('closed before what it noticed comes to pass', async (t) => {
+  const device = ivshmem(t);
+  const { vfio: system, sysfs, bar } = machine(t, [device]);
+  const backend = openVfio(ADDRESS, { system, sysfs });
+  backend.onRemoved(t.fail);
+  new Uint32Array(bar(device, 0).buffer)[2] = 0xffffffff;
+  t.equal(backend.lost!(), true);
+  backend.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(system.openCount, 0);
 });
 
 t.test('failures on the way leave nothing open', async (t) => {
