@@ -1,9 +1,14 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { IvshmemError } from '../errors/index.ts';
-import type { ServerConfigInput } from '../host/index.ts';
+import type { Log, ServerConfigInput } from '../host/index.ts';
 import { printLine } from './print.ts';
 
+type Host = typeof import('../host/index.ts');
+
 interface Flags {
+  readonly supervised?: boolean;
+  readonly replace?: boolean;
+  readonly standby?: string;
   readonly config?: string;
   readonly check?: boolean;
   readonly log?: string;
@@ -23,6 +28,8 @@ const REGION_KEYS = [
   'channels',
   'memory',
   'file',
+  'control',
+  'directory',
 ];
 const NUMBERS = new Set(['slots', 'vectors', 'channels']);
 
@@ -43,12 +50,18 @@ export function register(program: Command): void {
     .option('--file <path>', 'with --memory file: normally below /dev/shm')
     .option('--admit <rule...>', '"any", or uid=ID,gid=ID,pid=ID (default: this user and root)')
     .option('--log <level>', 'fatal, error, warn, info, debug, trace or silent (default: info)')
+    .option('--control <path>', 'where operators ask (default: the socket with .control added)')
+    .option('--directory <path>', 'repeat who is here in this file, which members cannot write')
+    .option('--supervised', 'keep a second process loaded that goes on where a server that died was')
+    .option('--replace', 'take the regions over from the running server')
+    .addOption(new Option('--standby <socket>', 'wait for the word of a supervisor').hideHelp())
     .option('--check', 'only check the configuration')
     .action(run);
 }
 
 async function run(flags: Flags): Promise<void> {
-  const { activatedSockets, createServer, parseConfig, readConfig } = await import('../host/index.ts');
+  const host = await import('../host/index.ts');
+  const { parseConfig, readConfig } = host;
   const [given, on] =
     flags.config === undefined
       ? [fromFlags(flags), 'given by the flags']
@@ -61,14 +74,54 @@ async function run(flags: Flags): Promise<void> {
   const { pino } = await import('pino');
   // Synchronous: a line written before a crash is there to read.
   const log = pino({ level: config.log, base: null }, pino.destination({ dest: 2, sync: true }));
-  const sockets = activatedSockets(process.env, process.pid);
-  const server = await createServer(config as ServerConfigInput, { log, sockets });
-  const stop = (signal: string): void => {
+  if (flags.supervised) await supervise(host, log);
+  else await serve(host, config as ServerConfigInput, flags, log);
+}
+
+/** The same command line, without the supervisor, is the server's. */
+async function supervise({ Supervisor }: Host, log: Log): Promise<void> {
+  const [script, ...args] = process.argv.slice(1);
+  const own = args.filter((arg) => arg !== '--supervised');
+  const supervisor = new Supervisor({
+    command: [process.execPath, ...process.execArgv, script!, ...own],
+    env: process.env,
+    log: log.child({ supervisor: process.pid }),
+  });
+  const stop = (): void => supervisor.stop();
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('SIGHUP', () => supervisor.restart());
+  process.exitCode = await supervisor.ended;
+}
+
+async function serve(host: Host, config: ServerConfigInput, flags: Flags, log: Log): Promise<void> {
+  const keeper = host.keeperOf(process.env, log);
+  const { sockets, kept } =
+    flags.standby === undefined
+      ? host.passedDescriptors(process.env, process.pid)
+      : { sockets: new Map<string, number>(), kept: await host.receiveWord(flags.standby) };
+  // null: the supervisor is gone, and nobody shall serve.
+  if (kept === null) return;
+  const server = await host.createServer(config, {
+    log,
+    sockets,
+    kept,
+    keeper,
+    replace: flags.replace === true && kept.size === 0,
+  });
+  process.once('SIGTERM', (signal) => {
+    log.info({ signal }, keeper === null ? 'stopping' : 'leaving the regions to the next server');
+    if (keeper === null) {
+      void server.close();
+      return;
+    }
+    keeper.stopping();
+    process.exit();
+  });
+  process.once('SIGINT', (signal) => {
     log.info({ signal }, 'stopping');
     void server.close();
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  });
   process.on('SIGUSR2', () => log.info(server.status(), 'status'));
 }
 

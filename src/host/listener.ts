@@ -4,11 +4,20 @@ import { binding } from '../native/binding.ts';
 
 const BACKLOG = 128;
 
+/** Where a listening socket is, so that a later server knows whether the path is still its own; 0: an abstract name. */
+export interface SocketPlace {
+  readonly path: string;
+  readonly ino: number;
+}
+
 /** A listening socket and how to get rid of it. */
 export interface Listener {
   readonly fd: number;
+  /** Null: systemd made it. */
+  readonly place: SocketPlace | null;
   /** Where it listens, for messages. */
   readonly on: string;
+  /** Stops listening and removes the socket file. */
   close(): void;
 }
 
@@ -19,7 +28,7 @@ export interface Listener {
 export function listen(path: string, mode: number, group: number | undefined): Listener {
   if (path.startsWith('@')) {
     const fd = bind(path, mode);
-    return { fd, on: path, close: () => closeSync(fd) };
+    return { fd, on: path, place: { path, ino: 0 }, close: () => closeSync(fd) };
   }
   removeStale(path);
   const fd = bind(path, mode);
@@ -28,7 +37,7 @@ export function listen(path: string, mode: number, group: number | undefined): L
     if (group !== undefined) chownSync(path, -1, group);
     // chown may have cleared nothing and umask may have taken too much: say it exactly.
     chmodSync(path, mode);
-    return { fd, on: path, close: () => closeAndRemove(fd, path, ino) };
+    return { fd, on: path, place: { path, ino }, close: () => closeAndRemove(fd, path, ino) };
   } catch (cause) {
     closeSync(fd);
     rmSync(path, { force: true });
@@ -38,7 +47,22 @@ export function listen(path: string, mode: number, group: number | undefined): L
 
 /** A socket that systemd made and will remove. */
 export function activated(fd: number, name: string): Listener {
-  return { fd, on: `systemd:${name}`, close: () => closeSync(fd) };
+  return { fd, on: `systemd:${name}`, place: null, close: () => closeSync(fd) };
+}
+
+/**
+ * The socket that an earlier server made at `path`, null when it is another's by now: moved in the configuration, or its file
+ * removed. Owns `fd`.
+ */
+export function adopted(fd: number, path: string, place: SocketPlace | null): Listener | null {
+  const abstract = path.startsWith('@');
+  const same = place !== null && place.path === path;
+  if (same && (abstract || lstatSync(path, { throwIfNoEntry: false })?.ino === place.ino)) {
+    const close = abstract ? () => closeSync(fd) : () => closeAndRemove(fd, path, place.ino);
+    return { fd, on: path, place, close };
+  }
+  closeSync(fd);
+  return null;
 }
 
 function bind(path: string, mode: number): number {

@@ -129,7 +129,10 @@ const distinct = (values: readonly (string | undefined)[]): boolean => {
 };
 
 /** Where the control socket of a region is; null when it has none. */
-export function controlOf(region: { socket?: string | undefined; control?: string | undefined }): string | null {
+export function controlOf(region: {
+  socket?: string | undefined;
+  control?: string | undefined;
+}): string | null {
   if (region.control !== undefined) return region.control;
   return region.socket === undefined ? null : controlPath(region.socket);
 }

@@ -1,108 +1,121 @@
-import { closeSync } from 'node:fs';
 import { IvshmemError } from '../errors/index.ts';
-import { binding } from '../native/binding.ts';
 import { type Credentials, ownDescriptorLimit } from './admission.ts';
 import { parseConfig } from './config.ts';
-import { activated, type Listener, listen } from './listener.ts';
+import type { Keeper } from './keeper.ts';
+import { clientPart } from './kept.ts';
 import { type Log, silentLog } from './log.ts';
-import { openMemory } from './memory-source.ts';
+import { type Prepared, prepare } from './prepare.ts';
 import { MAX_REFUSED } from './refused.ts';
 import { RegionServer } from './region-server.ts';
 import type { RegionConfig, ServerConfigInput } from './schema.ts';
+import { type RegionSources, ServedRegion } from './served-region.ts';
 import type { ServerStatus } from './status.ts';
 
-/** Descriptors for the program itself: the loop, logs, one memory and one listening socket per region. */
+/** Descriptors for the program itself: the loop, logs; and per region memory, directory, journal and two listening sockets. */
 const SPARE_DESCRIPTORS = 64;
+const PER_REGION = 8;
 
 export interface ServerOptions {
   /** Where to log; a pino logger, or nothing. */
   readonly log?: Log;
   /** Listening sockets made by others, by region name (systemd socket activation). */
   readonly sockets?: ReadonlyMap<string, number>;
+  /** Who holds the descriptors while no server runs; without one the regions end with this process. */
+  readonly keeper?: Keeper | null;
+  /** What the keeper gave back, by kept name: regions that go on where the last server left them. Owned from now on. */
+  readonly kept?: ReadonlyMap<string, number>;
+  /** Takes all regions over from the running server, by their control sockets. */
+  readonly replace?: boolean;
 }
 
 /** A running server. It keeps the process alive until closed. */
 export class IvshmemServer {
-  readonly #regions: readonly RegionServer[];
+  readonly #regions = new Set<ServedRegion>();
+  #ended: () => void = () => {};
+  /** Resolves when the last region was closed or handed over. */
+  readonly ended: Promise<void>;
 
-  constructor(regions: readonly RegionServer[]) {
-    this.#regions = regions;
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.#ended = resolve;
+    });
+  }
+
+  get regions(): readonly ServedRegion[] {
+    return [...this.#regions];
   }
 
   status(): ServerStatus {
-    return { regions: this.#regions.map((region) => region.status()) };
+    return { regions: this.regions.map((region) => region.status()) };
   }
 
   /** Stops all regions. VMs keep running with the memory and doorbells they have. Idempotent. */
   async close(): Promise<void> {
     for (const region of this.#regions) region.close();
+    this.#ended();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+
+  /** Serves one more region. For createServer. */
+  add({ config, sources, restored, made }: Prepared, log: Log): void {
+    const own: Credentials = { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() };
+    const { keeper } = sources;
+    const start = ({ journal, memory, directory, eventfds, listener }: RegionSources): RegionServer =>
+      new RegionServer(config, {
+        memory,
+        eventfds,
+        listener,
+        own,
+        log,
+        directory,
+        journal,
+        keeper: {
+          keep: (slot, socket) => keeper.keep(clientPart(slot), socket),
+          forget: (slot) => keeper.forget(clientPart(slot)),
+        },
+        restored,
+      });
+    const region = new ServedRegion(config.name, sources, log, start, (left) => {
+      this.#regions.delete(left);
+      if (this.#regions.size === 0) this.#ended();
+    });
+    this.#regions.add(region);
+    region.keepAll(made);
+  }
 }
 
 /**
- * Serves the regions of a configuration; resolves when all of them listen. When one cannot be served none is.
- * Throws ERR_IVSHMEM_SERVER_CONFIG, _FD_LIMIT, _MEMORY, _SOCKET, _SOCKET_BUSY or _ACTIVATION.
+ * Serves the regions of a configuration; resolves when all of them listen. When one cannot be served none is. Throws
+ * ERR_IVSHMEM_SERVER_CONFIG, _FD_LIMIT, _MEMORY, _SOCKET, _SOCKET_BUSY, _ACTIVATION, _STATE or _HANDOVER.
  */
 export async function createServer(
   input: ServerConfigInput,
   options: ServerOptions = {},
 ): Promise<IvshmemServer> {
   const { regions } = parseConfig(input, 'given to createServer');
-  const sockets = options.sockets ?? new Map<string, number>();
+  const { sockets = new Map<string, number>(), keeper = null, log = silentLog } = options;
   checkActivation(regions, sockets);
   checkDescriptors(regions);
-  const log = options.log ?? silentLog;
-  const own = { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() };
-  const opened: RegionServer[] = [];
+  const prepared = await prepare(regions, {
+    sockets,
+    kept: options.kept ?? new Map(),
+    keeper,
+    log,
+    replace: options.replace ?? false,
+  });
+  const server = new IvshmemServer();
   try {
-    for (const region of regions) {
-      opened.push(openRegion(region, sockets.get(region.name), own, log.child({ region: region.name })));
-    }
+    for (const one of prepared) server.add(one, log.child({ region: one.config.name }));
   } catch (error) {
-    for (const region of opened) region.close();
+    for (const one of prepared.slice(server.regions.length)) one.release();
+    for (const region of server.regions) region.abandon();
     throw error;
   }
-  return new IvshmemServer(opened);
-}
-
-/** The socket comes first: while another server owns it, its memory file is not to be touched either. */
-function openRegion(
-  config: RegionConfig,
-  passed: number | undefined,
-  own: Credentials,
-  log: Log,
-): RegionServer {
-  const undo: (() => void)[] = [];
-  try {
-    const listener = openListener(config, passed);
-    undo.push(() => listener.close());
-    const memory = openMemory(config);
-    undo.push(() => memory.close());
-    const eventfds: number[][] = [];
-    undo.push(() => {
-      for (const fd of eventfds.flat()) closeSync(fd);
-    });
-    for (let slot = 0; slot < config.slots; slot++) {
-      const vectors: number[] = [];
-      eventfds.push(vectors);
-      for (let vector = 0; vector < config.vectors; vector++) vectors.push(binding.eventfdCreate());
-    }
-    return new RegionServer(config, { memory, eventfds, listener, own, log });
-  } catch (error) {
-    for (const step of undo.reverse()) step();
-    throw error;
-  }
-}
-
-function openListener(config: RegionConfig, passed: number | undefined): Listener {
-  if (passed !== undefined) return activated(passed, config.name);
-  if (config.socket !== undefined) return listen(config.socket, config.mode, config.group);
-  const why = `region ${config.name} has no socket, and systemd passed none of that name`;
-  throw new IvshmemError('ERR_IVSHMEM_SERVER_CONFIG', { on: `of region ${config.name}`, why });
+  keeper?.ready();
+  return server;
 }
 
 function checkActivation(regions: readonly RegionConfig[], sockets: ReadonlyMap<string, number>): void {
@@ -117,7 +130,7 @@ function checkActivation(regions: readonly RegionConfig[], sockets: ReadonlyMap<
 /** Every slot may have a client, and the watch of every client, refused ones too, holds a second descriptor of its socket. */
 function checkDescriptors(regions: readonly RegionConfig[]): void {
   const needed = regions.reduce(
-    (sum, { slots, vectors }) => sum + slots * (vectors + 2) + 2 * MAX_REFUSED,
+    (sum, { slots, vectors }) => sum + slots * (vectors + 2) + 2 * MAX_REFUSED + PER_REGION,
     SPARE_DESCRIPTORS,
   );
   const limit = ownDescriptorLimit();

@@ -1,10 +1,10 @@
 import t from 'tap';
-import { activatedSockets } from '../../src/host/activation.ts';
+import { passedDescriptors } from '../../src/host/activation.ts';
 
 t.test('sockets passed by systemd', async (t) => {
   const env: NodeJS.ProcessEnv = { LISTEN_PID: '42', LISTEN_FDS: '2', LISTEN_FDNAMES: 'red:blue', PATH: 'x' };
   t.same(
-    [...activatedSockets(env, 42)],
+    [...passedDescriptors(env, 42).sockets],
     [
       ['red', 3],
       ['blue', 4],
@@ -14,13 +14,13 @@ t.test('sockets passed by systemd', async (t) => {
 });
 
 t.test('sockets for another process, or none', async (t) => {
-  t.equal(activatedSockets({}, 42).size, 0);
-  t.equal(activatedSockets({ LISTEN_PID: '41', LISTEN_FDS: '1', LISTEN_FDNAMES: 'a' }, 42).size, 0);
+  t.equal(passedDescriptors({}, 42).sockets.size, 0);
+  t.equal(passedDescriptors({ LISTEN_PID: '41', LISTEN_FDS: '1', LISTEN_FDNAMES: 'a' }, 42).sockets.size, 0);
 });
 
 t.test('nonsense', async (t) => {
   const error = { code: 'ERR_IVSHMEM_SERVER_ACTIVATION' };
-  t.throws(() => activatedSockets({ LISTEN_PID: '42', LISTEN_FDS: 'x' }, 42), error);
-  t.throws(() => activatedSockets({ LISTEN_PID: '42', LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:a' }, 42), error);
-  t.throws(() => activatedSockets({ LISTEN_PID: '42', LISTEN_FDS: '2' }, 42), error);
+  t.throws(() => passedDescriptors({ LISTEN_PID: '42', LISTEN_FDS: 'x' }, 42), error);
+  t.throws(() => passedDescriptors({ LISTEN_PID: '42', LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:a' }, 42), error);
+  t.throws(() => passedDescriptors({ LISTEN_PID: '42', LISTEN_FDS: '2' }, 42), error);
 });
