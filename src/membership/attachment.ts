@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { IvshmemError } from '../errors/index.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
-import { CONTROL_BIT, MEMBER_W, NAME_BYTES, PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
+import { CONTROL_BIT, HEADER_W, MEMBER_W, NAME_BYTES, PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
 import {
   BACKENDS,
   type MembershipPlace,
@@ -169,6 +169,7 @@ export class Attachment implements Mortal {
     if (this.#state === 'closed') return;
     this.#obituary(REASON_CLOSED);
     this.#state = 'closed';
+    this.control.abandon(this.#closedError('wait for the server'));
     publish('region.leave', () => this.#about());
     // A request queued behind the goodbye would wait for its deadline, and ring with a memory that is gone.
     this.control.abandon(
@@ -195,8 +196,7 @@ export class Attachment implements Mortal {
 
   /** ERR_IVSHMEM_CLOSED unless this member is there. */
   check(operation: string): void {
-    if (this.#state !== 'open')
-      throw new IvshmemError('ERR_IVSHMEM_CLOSED', { operation, on: `the region ${this.device.on}` });
+    if (this.#state !== 'open') throw this.#closedError(operation);
   }
 
   /** [spins that found work, sleeps, bells, spurious bells] of the waiter. */
@@ -212,6 +212,8 @@ export class Attachment implements Mortal {
   /** Serves every mark; the exceptions of handlers leave only after everyone was served. */
   poll(): void {
     if (this.#state === 'closed') return;
+    // All ones is what a load returns that no device answers, and what no header begins with.
+    if (this.words[HEADER_W.magic0] === -1 && this.device.lost?.()) return;
     collect(this.words, this.base, this.#visit);
     if (this.#faults.length > 0) {
       const [first] = this.#faults;
@@ -259,6 +261,10 @@ export class Attachment implements Mortal {
         process.emitWarning(error as Error);
       }
     });
+  }
+
+  #closedError(operation: string): IvshmemError {
+    return new IvshmemError('ERR_IVSHMEM_CLOSED', { operation, on: `the region ${this.device.on}` });
   }
 
   #createWaiter(wait: WaitStrategy): LoopWaiter {

@@ -1,20 +1,12 @@
-/** One life of a driver in its slot, for whoever outlives it. */
-export interface Life {
-  /** This member's slot. */
-  readonly slot: number;
-  /** The driver's generation, as its HELLO says it; never 0. */
-  readonly generation: number;
-  /** Byte offsets from the start of the shared memory. The obituary is two words: generation, then (second word) reason; the reason is written first. */
-  readonly obituaryOffset: number;
-  /** Of the server's member block, in which the obituary is announced by marking `slot` (docs/shared-memory.md, "Notifying a member"). */
-  readonly serverBlockOffset: number;
-}
+import type { BackendKind, Life } from '../backend/backend.ts';
+
+export type { Life } from '../backend/backend.ts';
 
 /** What a region needs of the device under it; IvshmemDevice is one. */
 export interface RegionDevice {
   readonly on: string;
   /** How the device is reached, told to the other members; `unknown` without it. */
-  readonly kind?: 'vfio' | 'uio' | 'host';
+  readonly kind?: BackendKind;
   readonly ivPosition: number;
   readonly memory: ArrayBuffer;
   /** Interrupt vectors; 0 when the device must be polled. */
@@ -33,5 +25,10 @@ export interface RegionDevice {
    * Undone by close(), after which the life has ended in order. A device whose death the server sees by itself (`host`) has none.
    */
   guard?(life: Life): void;
+  /**
+   * Whether the device does not answer any more. Asked when memory reads as all ones, as it does while a device is being reset;
+   * onRemoved follows.
+   */
+  lost?(): boolean;
   close(): void;
 }

@@ -1,11 +1,13 @@
-import type { MemberRecord } from '../memory/member-record.ts';
+import { type MemberRecord, RECORD_W } from '../memory/member-record.ts';
 import { readTable } from '../memory/member-table.ts';
 import {
+  COPY_SEQUENCE,
   COPY_VIEW,
   COPY_WORDS,
   LOG_LINES,
   MEMBERSHIP_W,
   type MembershipPlace,
+  RECORD_WORDS,
 } from '../memory/membership.ts';
 import { readLog } from '../memory/view-log.ts';
 import { type Change, changesOf, difference } from './changes.ts';
@@ -46,7 +48,7 @@ export class ViewReader {
     if (!this.#started) return this.adopt(changes, false);
     for (let n = 0; n < LOG_LINES; n++) {
       const result = readLog(this.#words, this.#place, this.#position);
-      if (result === 'end') return this.#tableIsAhead() ? this.adopt(changes, false) : 'current';
+      if (result === 'end') return this.#agreesWithTable() ? 'current' : this.adopt(changes, false);
       if (typeof result === 'string' || !follows(this.#view, result.record.view))
         return this.adopt(changes, false);
       const { record, next } = result;
@@ -60,15 +62,16 @@ export class ViewReader {
   }
 
   /**
-   * Takes the table, and the log from there. A table older than what is known is damage, for the server writes it at once;
-   * `force` believes it all the same: the server has just written it again, so what was known was forged.
+   * Takes the table, and the log from there. A table older than what is known is damage, for the server writes it at once.
+   * `force` believes the table and nothing else: the server has just written it again, so what was known otherwise was forged.
    */
   adopt(changes: Change[], force: boolean): ReadResult {
     const table = readTable(this.#words, this.#place);
     if ('damaged' in table) return table;
     const records = [...table.records];
     let { view, logEnd: position } = table;
-    for (let n = 0; n < LOG_LINES; n++) {
+    // What the server has just written is all there is; behind it in the log stands what made us ask.
+    for (let n = 0; n < LOG_LINES && !force; n++) {
       const result = readLog(this.#words, this.#place, position);
       if (typeof result === 'string' || !follows(view, result.record.view)) break;
       records[result.record.slot] = result.record;
@@ -85,15 +88,26 @@ export class ViewReader {
     return 'current';
   }
 
-  /** The server moves the log's end before it turns the table: a table ahead of a log that ends tells that the log lies. */
-  #tableIsAhead(): boolean {
+  /**
+   * Whether the table knows of no other views than the log did. One ahead of a log that ends tells that the log's end was turned
+   * back; one of the same view with other records, that a record of the log was forged. One behind is being written, and its
+   * writer will tell us.
+   */
+  #agreesWithTable(): boolean {
     const words = this.#words;
-    const current = Atomics.load(words, this.#place.header + MEMBERSHIP_W.current) & 1;
-    const view = Atomics.load(
-      words,
-      this.#place.header + MEMBERSHIP_W.copy + current * COPY_WORDS + COPY_VIEW,
-    );
-    return ((view - this.#view) | 0) > 0;
+    const { header, tables, slots } = this.#place;
+    const current = Atomics.load(words, header + MEMBERSHIP_W.current) & 1;
+    const at = header + MEMBERSHIP_W.copy + current * COPY_WORDS;
+    const sequence = Atomics.load(words, at + COPY_SEQUENCE);
+    const ahead = (words[at + COPY_VIEW]! - this.#view) | 0;
+    if (ahead !== 0) return ahead < 0;
+    for (let slot = 0; slot < slots; slot++) {
+      const view = words[tables[current]! + slot * RECORD_WORDS + RECORD_W.view]! >>> 0;
+      // It may have become another copy's turn meanwhile: then somebody will tell us of a new view.
+      if (view !== (this.#records[slot]?.view ?? 0))
+        return Atomics.load(words, at + COPY_SEQUENCE) !== sequence;
+    }
+    return true;
   }
 }
 
