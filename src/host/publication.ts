@@ -31,7 +31,13 @@ export class Publication {
     this.#table.write(slot, record, view, this.#log.end);
   }
 
-  /** The whole table again, whatever was scribbled there. What is damaged in the log its readers pass over. */
+  /** The whole table again, whatever was scribbled there, and an empty log behind it. */
+  repair(records: readonly (Int32Array | null)[], view: number): void {
+    this.#log.repair();
+    this.rewrite(records, view);
+  }
+
+  /** The whole table again, for readers that go on with the log. */
   rewrite(records: readonly (Int32Array | null)[], view: number): void {
     this.#writeHeader();
     this.#table.rewrite(records, view, this.#log.end);

@@ -170,7 +170,7 @@ export class RegionCore {
     this.counters.refreshes++;
     tx.after(() => {
       this.#writeTables();
-      this.truth.views.rewrite();
+      this.truth.views.repair();
     });
     this.#log.warn('the shared tables were written again: a member found them damaged');
   }

@@ -119,8 +119,8 @@ export class Views {
   }
 
   /** Writes the shared tables again, for a member that found one damaged. */
-  rewrite(): void {
-    for (const publication of this.#publications) publication.rewrite(this.#encoded(), this.#view);
+  repair(): void {
+    for (const publication of this.#publications) publication.repair(this.#encoded(), this.#view);
   }
 
   #encoded(): (Int32Array | null)[] {

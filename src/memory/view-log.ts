@@ -35,6 +35,13 @@ export class LogWriter {
     this.#storeEnd();
   }
 
+  /** Says again where the log is, whatever was scribbled over that, with nothing in it: its readers take the table. */
+  repair(): void {
+    this.#start = this.#end;
+    this.#storeStart();
+    this.#storeEnd();
+  }
+
   #write(record: Int32Array, lines: number): void {
     const over = (this.#end + lines - this.#start - LOG_LINES) | 0;
     // Sequentially consistent, before the first store into old lines: pairs with the reader's look at `start` after its copy.
