@@ -4,13 +4,26 @@ import { Command } from 'commander';
 import { register as bind } from './bind.ts';
 import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
+import { register as evict } from './evict.ts';
 import { fail } from './fail.ts';
+import { register as members } from './members.ts';
 import { register as server } from './server.ts';
 import { register as status } from './status.ts';
+import { register as top } from './top.ts';
 import { register as unbind } from './unbind.ts';
 
 /** One file per command, in the order --help shows them. Each loads what it needs only when it runs. */
-const commands: readonly ((program: Command) => void)[] = [bind, unbind, status, doctor, server, demo];
+const commands: readonly ((program: Command) => void)[] = [
+  bind,
+  unbind,
+  status,
+  doctor,
+  members,
+  top,
+  server,
+  evict,
+  demo,
+];
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
