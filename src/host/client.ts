@@ -17,7 +17,9 @@ export interface ClientEvents {
   spoke(): void;
   /** The socket is full; `waiting` messages are left. */
   stalled(waiting: number): void;
-  /** The socket took so many more messages. */
+  /** Messages are about to be sent; taken() follows at once. */
+  sending(): void;
+  /** The socket took so many more messages, perhaps none. */
   taken(messages: number): void;
 }
 
@@ -41,7 +43,7 @@ export class Client {
       this.#watch,
       (error) => this.#end((error as Error).message),
       (waiting) => events.stalled(waiting),
-      (messages) => events.taken(messages),
+      { sending: () => events.sending(), taken: (messages) => events.taken(messages) },
     );
   }
 
@@ -56,7 +58,7 @@ export class Client {
   }
 
   send(messages: Messages): void {
-    if (this.#closed) return;
+    if (this.#closed || messages.values.length === 0) return;
     const wanted = messages.values.length * SEND_BUFFER_PER_MESSAGE;
     binding.socketSendBuffer(this.#socket, Math.min(wanted, SEND_BUFFER_MOST));
     this.#outbox.send(messages);

@@ -1,8 +1,16 @@
+import { SLOT_FREE } from '../memory/layout.ts';
 import { binding } from '../native/binding.ts';
 import { type AdmissionRule, admit, type Credentials, missingDescriptors } from './admission.ts';
 import { Client } from './client.ts';
 import type { Counters, RefusalReason } from './counters.ts';
-import { handshake, type Messages, REFUSED_ADMISSION, REFUSED_FD_LIMIT, REFUSED_FULL } from './handshake.ts';
+import {
+  handshake,
+  type Messages,
+  REFUSED_ADMISSION,
+  REFUSED_FD_LIMIT,
+  REFUSED_FULL,
+  SENT_IN_DOUBT,
+} from './handshake.ts';
 import type { Log } from './log.ts';
 import type { Members } from './members.ts';
 import { Refused } from './refused.ts';
@@ -117,12 +125,20 @@ export class Clients {
 
   #serve(slot: Slot, socket: number, sent: number): void {
     const about = { slot: slot.id, epoch: slot.epoch, ...slot.credentials };
+    let taken = sent;
+    const note = (messages: number): void => {
+      if (slot.state === SLOT_FREE) return; // the sending was its end
+      this.#transactions.run((tx) => this.#slots.change(tx, slot, { sent: messages }));
+    };
     const client = new Client(socket, {
       gone: (why) => this.#gone(slot, why),
       spoke: () => this.#log.warn(about, 'the client sends data, which is ignored'),
       stalled: (waiting) => this.#log.warn({ ...about, waiting }, 'the client does not read'),
-      taken: (messages) =>
-        this.#transactions.run((tx) => this.#slots.change(tx, slot, { sent: slot.sent + messages })),
+      sending: () => note(SENT_IN_DOUBT),
+      taken: (messages) => {
+        taken += messages;
+        note(taken);
+      },
     });
     this.#clients.set(slot, client);
     client.send(behind(handshake(slot.id, this.#admission.memoryFd, this.#admission.eventfds), sent));

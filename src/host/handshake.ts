@@ -11,6 +11,12 @@ export const REFUSED_ADMISSION = 1001;
 export const REFUSED_FULL = 1002;
 export const REFUSED_FD_LIMIT = 1003;
 
+/**
+ * In place of the number of messages sent, while some are being sent: a server that dies then leaves nobody who knows how many the
+ * client has, and the client must be let go.
+ */
+export const SENT_IN_DOUBT = 0xffffffff;
+
 /** Messages of the client-server protocol: values[i] travels with fds[i], -1 for none. */
 export interface Messages {
   readonly values: number[];

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { openControl, openListener, Undo } from './fresh-region.ts';
+import { SENT_IN_DOUBT } from './handshake.ts';
 import { Journal } from './journal.ts';
 import type { RegionKeeper } from './keeper.ts';
 import { bellPart, type KeptRegion } from './kept.ts';
@@ -55,6 +56,12 @@ export function keptSources(
     undo.add(clients, () => {
       for (const fd of clients.values()) closeSync(fd);
     });
+    for (const { id, sent } of records.slots) {
+      const socket = clients.get(id);
+      if (sent !== SENT_IN_DOUBT || socket === undefined) continue;
+      clients.delete(id);
+      closeSync(socket);
+    }
     check(config, eventfds, records);
     const old = {
       directory: kept.take('directory'),

@@ -34,7 +34,7 @@ export class Link {
       this.#watch,
       (error) => this.#end((error as Error).message),
       () => {},
-      () => {},
+      null,
     );
     this.#watch.start(true, false);
   }

@@ -4,6 +4,14 @@ import type { Messages } from './handshake.ts';
 /** ETOOMANYREFS has no event that ends it: somebody must receive descriptors that are in flight. */
 const RETRY_MS = 20;
 
+/** Who wants to know how far the sending is, for another process to go on there. */
+export interface Progress {
+  /** Messages are about to be sent; taken() follows at once, unless the process dies between the two. */
+  sending(): void;
+  /** The socket took so many more, perhaps none. */
+  taken(messages: number): void;
+}
+
 /**
  * Messages on their way to one client. As many as the socket takes go at once; the rest follow when it is writable, so
  * that a stopped client (SIGSTOP, a debugger) delays nobody and loses nothing.
@@ -13,25 +21,25 @@ export class Outbox {
   readonly #watch: FdWatch;
   readonly #onFailure: (error: unknown) => void;
   readonly #onStall: (waiting: number) => void;
-  readonly #onTaken: (taken: number) => void;
+  readonly #progress: Progress | null;
   readonly #values: number[] = [];
   readonly #fds: number[] = [];
   #retry: NodeJS.Timeout | null = null;
   #open = true;
 
-  /** `watch` is the client's watch, which its owner keeps started for reading. `onTaken`: the socket took so many more. */
+  /** `watch` is the client's watch, which its owner keeps started for reading. */
   constructor(
     socket: number,
     watch: FdWatch,
     onFailure: (error: unknown) => void,
     onStall: (waiting: number) => void,
-    onTaken: (taken: number) => void,
+    progress: Progress | null,
   ) {
     this.#socket = socket;
     this.#watch = watch;
     this.#onFailure = onFailure;
     this.#onStall = onStall;
-    this.#onTaken = onTaken;
+    this.#progress = progress;
   }
 
   /** Messages not yet taken by the socket. */
@@ -49,9 +57,15 @@ export class Outbox {
   /** Sends what the socket takes now. For the owner of the watch when it becomes writable. */
   flush(): void {
     if (!this.#open || this.#retry !== null) return;
+    if (this.#values.length > 0) this.#send();
+    else this.#watch.start(true, false);
+  }
+
+  #send(): void {
+    this.#progress?.sending();
     let taken = 0;
     try {
-      taken = this.#values.length === 0 ? 0 : binding.sendMessages(this.#socket, this.#values, this.#fds);
+      taken = binding.sendMessages(this.#socket, this.#values, this.#fds);
       this.#values.splice(0, taken);
       this.#fds.splice(0, taken);
       this.#watch.start(true, this.#values.length > 0);
@@ -59,7 +73,7 @@ export class Outbox {
       if ((error as NodeJS.ErrnoException).code === 'ETOOMANYREFS') this.#later();
       else this.#onFailure(error);
     }
-    if (taken > 0) this.#onTaken(taken);
+    this.#progress?.taken(taken);
   }
 
   /** Sends nothing until resumed. The owner stops the watch. */

@@ -17,6 +17,7 @@ export class Refused {
       gone: () => this.#clients.delete(client),
       spoke: () => {},
       stalled: () => {},
+      sending: () => {},
       taken: () => {},
     });
     for (const oldest of this.#clients) {
