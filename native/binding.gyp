@@ -7,6 +7,7 @@
         "addon.cc",
         "addon_data.cc",
         "abi.cc",
+        "control_message.cc",
         "copy.cc",
         "eventfd.cc",
         "fd_watch.cc",

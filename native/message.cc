@@ -11,6 +11,7 @@
 
 #include "addon_data.h"
 #include "arguments.h"
+#include "control_message.h"
 #include "error.h"
 #include "exports.h"
 
@@ -20,15 +21,13 @@ namespace {
 
 constexpr size_t kBurst = 64;
 constexpr size_t kBurstLimit = 65536;
-/** SCM_MAX_FD: no sender can attach more to one message. */
-constexpr size_t kDescriptorLimit = 253;
 
 /** The buffers of one outgoing message; its msghdr points into it, so it is filled in place and never moved.
  */
 struct Outgoing {
   uint64_t bytes;
   iovec vector;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  DescriptorControl control;
 
   void Fill(msghdr& header, double value, int fd) {
     bytes = htole64(static_cast<uint64_t>(static_cast<int64_t>(value)));
@@ -36,15 +35,7 @@ struct Outgoing {
     header = {};
     header.msg_iov = &vector;
     header.msg_iovlen = 1;
-    if (fd < 0) return;
-    std::memset(control, 0, sizeof control);
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* item = CMSG_FIRSTHDR(&header);
-    item->cmsg_level = SOL_SOCKET;
-    item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
+    if (fd >= 0) control.Attach(header, fd);
   }
 };
 
@@ -94,44 +85,15 @@ Napi::Value SendMessages(const Napi::CallbackInfo& info) {
       info.Env(), static_cast<double>(Send(info.Env(), fd, values.data(), fds.data(), values.size())));
 }
 
-/** Keeps the first descriptor of a received control buffer in `kept`, closes all others. */
-void TakeDescriptors(msghdr& header, UniqueFd& kept) {
-  for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(item) + i * sizeof fd, sizeof fd);
-      UniqueFd received(fd);
-      if (!kept) kept = std::move(received);
-    }
-  }
-}
-
 enum class Outcome { kComplete, kNothing, kEnd };
 
 /** Adds to `message` what the stream has; errno is set and -1 thrown by the caller through `failed`. */
 Outcome Receive(int fd, PartialMessage& message, bool& failed) {
   while (message.length < message.bytes.size()) {
-    // Room for every descriptor a peer can attach, and its credentials: a truncated control then means our
-    // table is full.
-    alignas(cmsghdr) char control[CMSG_SPACE(kDescriptorLimit * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
-    iovec vector{message.bytes.data() + message.length, message.bytes.size() - message.length};
-    msghdr header{};
-    header.msg_iov = &vector;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    const ssize_t got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    const ssize_t got = ReceiveWithDescriptor(fd, message.bytes.data() + message.length,
+                                              message.bytes.size() - message.length, message.fd);
     if (got < 0) {
-      if (errno == EINTR) continue;
       failed = errno != EAGAIN;
-      return Outcome::kNothing;
-    }
-    TakeDescriptors(header, message.fd);
-    if ((header.msg_flags & MSG_CTRUNC) != 0) {
-      errno = EMFILE;
-      failed = true;
       return Outcome::kNothing;
     }
     if (got == 0) return Outcome::kEnd;
