@@ -101,8 +101,9 @@ t.test('a member in a guest ends, its VM does not', { skip }, async (t) => {
   });
 
   await t.test('the device is unplugged', async (t) => {
-    await join(t, 'unplugged');
+    const guest = await join(t, 'unplugged');
     await unplug(vm);
+    t.equal(await guest.ended(), 0, 'it ended by itself');
     await ended(t, 'unplugged', 'unplugged', /died|closed/);
   });
 
