@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { IvshmemError } from '../errors/index.ts';
+import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
 import { CONTROL_BIT, HEADER_W, MEMBER_W, NAME_BYTES, PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
 import {
@@ -145,6 +145,10 @@ export class Attachment implements Mortal {
     const number = REASONS.indexOf(reason);
     try {
       if (await this.control.goodbye(number)) this.#living = false;
+    } catch (error) {
+      // Refused: the server has put us out before, and closing is still what it says.
+      if (!isIvshmemError(error, 'ERR_IVSHMEM_REFUSED')) throw error;
+      this.#living = false;
     } finally {
       // A server that is away now finds it when it is back.
       this.#obituary(number);

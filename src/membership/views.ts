@@ -181,7 +181,13 @@ export class Views {
     const wanted = Number.isFinite(least) ? least : 0;
     if (wanted === this.#suspectMs) return;
     this.#suspectMs = wanted;
-    await this.#attachment.control.suspect(wanted);
+    try {
+      await this.#attachment.control.suspect(wanted);
+    } catch (error) {
+      // Who knows what the server has; the next one asks again.
+      this.#suspectMs = Number.NaN;
+      throw error;
+    }
   }
 }
 

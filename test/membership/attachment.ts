@@ -74,6 +74,16 @@ t.test('a member that was not admitted leaves no obituary', async (t) => {
   t.equal(server.word(1, MEMBER_W.obituary), 0);
 });
 
+t.test('who was put out closes without a word', async (t) => {
+  const server = start(t);
+  const region = await join(t, server, 1);
+  server.answer = () => STATUS_EVICTED;
+  await t.rejects(region.drain(), { code: 'ERR_IVSHMEM_REFUSED', message: /was evicted/ });
+  await region.close();
+  t.match(server.asked.at(-1), { op: OP_GOODBYE });
+  t.equal(server.word(1, MEMBER_W.obituary), 0);
+});
+
 t.test('unplug: the obituary is written while memory still works, and channels end as died', async (t) => {
   const server = start(t);
   const region = await join(t, server, 1);

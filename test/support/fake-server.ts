@@ -1,9 +1,11 @@
 /** A server that does only what a test says: it answers requests, publishes views, and writes down what it was told. */
 
+import { crc32 } from 'node:zlib';
 import { IvshmemDevice } from '../../src/ivshmem/index.ts';
 import { readHeader, writeHeader } from '../../src/memory/header.ts';
 import {
   CONTROL_BIT,
+  HEADER_W,
   MEMBER_W,
   OP_HELLO,
   OP_REFRESH,
@@ -11,7 +13,7 @@ import {
   REQUEST_WORDS,
   SERVER_SLOT,
 } from '../../src/memory/layout.ts';
-import { membershipPlace } from '../../src/memory/membership.ts';
+import { type MembershipPlace, membershipPlace } from '../../src/memory/membership.ts';
 import { readName } from '../../src/memory/names.ts';
 import { arm, collect, post } from '../../src/memory/pending.ts';
 import { binding } from '../../src/native/binding.ts';
@@ -38,22 +40,37 @@ export class FakeServer {
   /** Whether REFRESH writes the tables. */
   heals = true;
   readonly words: Int32Array;
+  readonly place: MembershipPlace;
   readonly #seen = new Map<number, number>();
   readonly #watch;
 
-  constructor(members: number, options: { readonly vectors?: number } = {}) {
-    this.backends = linkedBackends(members + 1, REGION_BYTES, options);
+  constructor(members: number) {
+    this.backends = linkedBackends(members + 1, REGION_BYTES);
     const [own] = this.backends;
     const { buffer } = own!.memory;
     const shape = { slots: members + 1, vectors: 2, channels: 16, regionBytes: REGION_BYTES };
     writeHeader(buffer, { ...shape, uuid: new Uint8Array(16), name: 'fake' });
     const header = readHeader(buffer);
     this.words = new Int32Array(buffer, 0, (header.heapPage * PAGE_BYTES) / 4);
-    this.views = new ViewWriter(this.words, membershipPlace(header)!);
+    this.place = membershipPlace(header)!;
+    this.views = new ViewWriter(this.words, this.place);
     this.#watch = new binding.FdWatch(own!.interrupts[0]!, () => this.serve());
     this.#watch.start(true, false);
     this.#watch.ref();
     arm(this.words, this.block(SERVER_SLOT));
+  }
+
+  /** The header says that this region has no membership part. */
+  useLayout10(): void {
+    this.words[HEADER_W.version] = 1 << 16;
+    this.words[HEADER_W.membershipPage] = 0;
+    const head = new Uint8Array(this.words.buffer as ArrayBuffer, 0, HEADER_W.checksum * 4);
+    this.words[HEADER_W.checksum] = crc32(head) | 0;
+  }
+
+  /** Stops keeping the process alive. */
+  unref(): void {
+    this.#watch.unref();
   }
 
   /** The device of a member, to be closed by its region. */
