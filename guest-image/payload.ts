@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { cacheDirectory, checkout, contentHash, publish } from './cache.ts';
 import { ext4Image, settleTree } from './ext4.ts';
 
@@ -50,6 +50,15 @@ export async function buildPayload(files: Readonly<Record<string, Source>>): Pro
   }
 }
 
+/** Ink imports its developer tools, which are not installed, when DEV is set: an empty module stands in for them. */
+const withoutDevtools: Plugin = {
+  name: 'without-devtools',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^react-devtools-core$/ }, ({ path }) => ({ path, namespace: 'empty' }));
+    onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'export default {};' }));
+  },
+};
+
 /**
  * Bundles a TypeScript program and what it imports into one ES module for Node 20 in a guest. Native addons
  * (`*.node`) stay outside: put them on the payload beside it.
@@ -63,6 +72,7 @@ export async function bundle(entry: string): Promise<string> {
     format: 'esm',
     target: 'node20',
     external: ['*.node'],
+    plugins: [withoutDevtools],
     // Dependencies written as CommonJS call require(), which an ES module does not have by itself.
     banner: {
       js: "import { createRequire as bundledRequire } from 'node:module'; const require = bundledRequire(import.meta.url);",
