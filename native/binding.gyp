@@ -7,6 +7,7 @@
         "addon.cc",
         "addon_data.cc",
         "abi.cc",
+        "bus_guard.cc",
         "control_message.cc",
         "copy.cc",
         "eventfd.cc",

@@ -4,11 +4,20 @@
 
 #include <utility>
 
+#include "bus_guard.h"
 #include "error.h"
 
 namespace ivshmem {
 
-Region::~Region() { munmap(address_, mapped_); }
+Region::~Region() {
+  if (guarded_) UnguardRange(address_);
+  munmap(address_, mapped_);
+}
+
+bool Region::Guard() {
+  guarded_ = GuardRange(address_, mapped_);
+  return guarded_;
+}
 
 bool Region::Revoke() {
   return mmap(address_, mapped_, PROT_READ | PROT_WRITE,
@@ -38,7 +47,8 @@ void Mapping::Define(Napi::Env env, AddonData& data) {
   using W = Wrapped<Mapping>;
   data.mapping_constructor = Napi::Persistent(
       W::Define(env, {W::Getter<&Mapping::Buffer>("buffer"), W::Getter<&Mapping::ByteLength>("byteLength"),
-                      W::Method<&Mapping::Close>("close"), W::Method<&Mapping::Revoke>("revoke")}));
+                      W::Method<&Mapping::Close>("close"), W::Method<&Mapping::Revoke>("revoke"),
+                      W::Method<&Mapping::Guard>("guard")}));
 }
 
 Napi::Value Mapping::Create(Napi::Env env, std::unique_ptr<Region> region) {
@@ -79,6 +89,11 @@ Napi::Value Mapping::Close(const Napi::CallbackInfo& info) {
 
 Napi::Value Mapping::Revoke(const Napi::CallbackInfo& info) {
   if (const auto region = this->region(); region && !region->Revoke()) ThrowErrno(info.Env(), "mmap");
+  return info.Env().Undefined();
+}
+
+Napi::Value Mapping::Guard(const Napi::CallbackInfo& info) {
+  if (const auto region = this->region(); region && !region->Guard()) ThrowErrno(info.Env(), "sigaction");
   return info.Env().Undefined();
 }
 

@@ -28,11 +28,15 @@ class Region {
   }
   /** Private zero pages over the whole range. False with errno set when the kernel has none. */
   bool Revoke();
+  /** What Revoke does, by itself, once the memory is gone (bus_guard.h). False with errno set when that
+   * cannot be. */
+  bool Guard();
 
  private:
   void* address_;
   size_t mapped_;
   size_t size_;
+  bool guarded_ = false;
 };
 
 /**
@@ -62,6 +66,7 @@ class Mapping {
   Napi::Value ByteLength(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   Napi::Value Revoke(const Napi::CallbackInfo& info);
+  Napi::Value Guard(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Hold> hold_;
   Napi::Reference<Napi::ArrayBuffer> buffer_;

@@ -10,8 +10,8 @@ const LOOK_EVERY_MS = 1000;
  * the last link); nothing runs until then. Where the node cannot be watched (not readable by this user, inotify used up)
  * `present` is asked every second.
  *
- * A load or store between the kernel's unplug and the callback meets a mapping that the kernel has emptied: SIGBUS. VFIO asks
- * first and waits; UIO cannot. docs/vfio.md says so.
+ * A load or store between the kernel's unplug and the callback meets a mapping that the kernel has emptied, which the backend has
+ * guarded: it finds zeros. VFIO asks first and waits; UIO cannot.
  *
  * Neither way keeps the process alive. Returns a function that stops watching, idempotent.
  */

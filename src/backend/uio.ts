@@ -118,9 +118,14 @@ class MappedBar {
   /** Opens the file and maps it; owns both. */
   constructor(path: string, bytes: number) {
     this.fd = openSync(path, 'r+');
+    let mapping: Mapping | undefined;
     try {
-      this.mapping = binding.mapFile(this.fd, 0, bytes, true);
+      mapping = binding.mapFile(this.fd, 0, bytes, true);
+      // UIO does not ask before an unplug: until inotify tells of it, what looks at the BAR finds zeros.
+      mapping.guard();
+      this.mapping = mapping;
     } catch (error) {
+      mapping?.close();
       closeSync(this.fd);
       throw error;
     }

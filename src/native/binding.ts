@@ -132,6 +132,11 @@ export interface Mapping {
    * return zeros and stores go nowhere, instead of SIGBUS.
    */
   revoke(): void;
+  /**
+   * Revokes by itself when a load or store finds the memory gone, where the process would get SIGBUS. From the first call on a
+   * handler for that signal is installed, which passes everything else on. Idempotent.
+   */
+  guard(): void;
 }
 
 /** uv_poll on a duplicate of one fd, so the caller may close its own at any time. Created stopped and unref'ed. */
