@@ -1,13 +1,18 @@
-import { connect } from 'node:net';
+import { Socket } from 'node:net';
+import { binding } from '../native/binding.ts';
 
 /** A request on its way; close() gives up on it. */
 export interface AskHandover {
   close(): void;
 }
 
-/** Writes the request `handover` to a control socket. `onRefused` is told when the answer is no, or none comes. */
+/**
+ * Writes the request `handover` to a control socket. `onRefused` is told when the answer is no, or none comes. Throws what the
+ * connect throws.
+ */
 export function askHandover(control: string, to: string, onRefused: (why: string) => void): AskHandover {
-  const socket = connect({ path: control.replace(/^@/, '\0') });
+  // Not net.connect: its abstract addresses are as long as the field, and thus other ones (libuv 1.46).
+  const socket = new Socket({ fd: binding.socketConnect(control), readable: true, writable: true });
   let answer = '';
   socket.setEncoding('utf8');
   socket.on('data', (text: string) => {

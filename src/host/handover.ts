@@ -139,7 +139,11 @@ export async function takeOver(region: string, control: string): Promise<Offered
       return await new Promise((resolve, reject) => {
         settle = { resolve, reject };
         if (broken !== null) return reject(failed(broken));
-        asked ??= askHandover(control, on, fail);
+        try {
+          asked ??= askHandover(control, on, fail);
+        } catch (error) {
+          fail(`no server answers on ${control}: ${(error as Error).message}`);
+        }
       });
     } finally {
       clearTimeout(timer);
