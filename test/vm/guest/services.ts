@@ -11,7 +11,8 @@ const HEAD_BYTES = 8;
 export async function serve(region: Region): Promise<void> {
   const echo = await region.listen('echo');
   const sink = await region.listen('sink');
-  say({ ready: true, slot: region.slot, kind: (region.device as { kind?: string }).kind });
+  const { kind } = region.device as { kind?: string };
+  say({ ready: true, slot: region.slot, kind, pid: process.pid });
   const echoes = (async () => {
     for await (const channel of echo) report('echo', channel, answer(channel));
   })();
