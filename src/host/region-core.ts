@@ -190,6 +190,8 @@ export class RegionCore {
     this.#writeTables();
     this.transactions.run((tx) => {
       for (const slot of slots.held()) {
+        // Its client has nothing yet, and the block may still be that of an earlier one.
+        if (slot.sent === 0) tx.after(() => this.tables.members.clear(slot.id));
         if (slot.state === SLOT_ATTACHED) {
           // More events than there are entries for: the member looks at all of its channels.
           slots.change(tx, slot, { events: (slot.events + EVENT_ENTRIES + 1) >>> 0 });

@@ -256,6 +256,46 @@ t.test('damaged tables are written again', async (t) => {
   t.equal(scene.core.counters.refreshes, 1, 'once a second');
 });
 
+t.test(
+  'what an earlier client asked for is not done for the next, though the server died in between',
+  async (t) => {
+    const scene = new CoreScene();
+    t.teardown(() => scene.close());
+    scene.connect();
+    scene.post(1, OP_GOODBYE);
+    scene.disconnect(1, REASON_CRASHED);
+    scene.dieIn = 1;
+    t.throws(() => scene.connect(), { message: 'the server was killed' });
+    scene.restart();
+    t.match(scene.slot(1), { state: SLOT_OCCUPIED, epoch: 2, sent: 0 });
+    scene.core.visit(1);
+    t.equal(scene.slot(1).reply, null);
+    t.equal(scene.hello(1, 'a', 5)[0], STATUS_OK);
+  },
+);
+
+t.test('over a restart the log goes on, or its readers take the table', async (t) => {
+  const scene = new CoreScene();
+  t.teardown(() => scene.close());
+  const { membership: place } = scene.core.tables;
+  scene.connect();
+  scene.restart();
+  const end = (): number => scene.words[place.header + MEMBERSHIP_W.logEnd]!;
+  let position = end();
+  scene.hello(1, 'a', 1);
+  t.match(readLog(scene.words, place, position), { record: { view: 2, kind: KIND_JOIN } });
+  position = end();
+  scene.dieIn = 1;
+  t.throws(() => scene.disconnect(1, REASON_CRASHED), { message: 'the server was killed' });
+  t.equal(scene.table().view, 2, 'nobody was told');
+  scene.restart();
+  t.equal(readLog(scene.words, place, position), 'behind');
+  t.match(scene.table(), { view: 3, records: [null, { kind: KIND_LEAVE, state: STATE_FREE }] });
+  position = scene.table().logEnd;
+  scene.connect();
+  t.match(readLog(scene.words, place, position), { record: { view: 4, kind: KIND_CONNECT } });
+});
+
 const SERVICES = ['x', 'y', 'z'];
 const REASONS = [REASON_CLOSED, REASON_CRASHED, REASON_UNPLUGGED, REASON_MIGRATED];
 

@@ -28,7 +28,9 @@ const OWN = { pid: process.pid, uid: 0, gid: 0 };
 export const CLIENT = { pid: 4711, uid: 1000, gid: 100 };
 
 /** The death of the server between the commit and what it was about to show. */
-export class Killed extends Error {}
+export class Killed extends Error {
+  override readonly message = 'the server was killed';
+}
 
 /** A server's core over plain memory, which can die at any commit and come back from what it kept. */
 export class CoreScene {
@@ -77,7 +79,11 @@ export class CoreScene {
   }
 
   connect(rule = -1): Slot | null {
-    return this.core.transactions.run((tx) => this.core.members.connect(tx, CLIENT, rule));
+    const slot = this.core.transactions.run((tx) => this.core.members.connect(tx, CLIENT, rule));
+    // From here on the client may use the memory.
+    if (slot !== null)
+      this.core.transactions.run((tx) => this.core.truth.slots.change(tx, slot, { sent: 3 }));
+    return slot;
   }
 
   disconnect(id: number, reason: number): void {
