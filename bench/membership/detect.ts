@@ -111,12 +111,12 @@ async function settle(paced: boolean): Promise<void> {
 
 async function evaluate(fleet: Fleet, causes: readonly Cause[]) {
   const { stamps, sightings } = await collect(fleet);
-  const ours = match(causes, fleet.watching, sightings, stamps);
+  const ours = match(causes, fleet.watching, sightings, { exactly: true, stamps });
   const paced = causes.filter((cause) => cause.paced);
   const wrong = [...ours.wrong];
   const polled: Record<string, readonly Delays[]> = {};
   for (const baseline of baselines) {
-    const found = match(paced, observers(baseline, 'poller'), sightings);
+    const found = match(paced, observers(baseline, 'poller'), sightings, { exactly: false });
     polled[baseline.name] = found.delays;
     wrong.push(...found.wrong.map((what) => `${baseline.name}: ${what}`));
   }

@@ -2,6 +2,7 @@ import { oursName } from '../harness/rows.ts';
 import { median } from '../harness/statistics.ts';
 import type { SpreadRow } from '../harness/types.ts';
 import type { DetectRound } from './detect.ts';
+import type { VmChange } from './detect-vm.ts';
 import type { IdleSample } from './idle.ts';
 import { baselines } from './polling.ts';
 import type { Event, RestartSample } from './restart.ts';
@@ -11,11 +12,7 @@ import { type Delays, type Kind, kinds } from './sightings.ts';
 /** The number of members for which the tail has a goal. */
 const MANY = 64;
 
-const whats: Readonly<Record<Kind, string>> = {
-  join: 'open() to the event at every other member',
-  leave: 'close() to the event at every other member',
-  crash: 'SIGKILL to the event at every other member',
-};
+const causes: Readonly<Record<Kind, string>> = { join: 'open()', leave: 'close()', crash: 'SIGKILL' };
 
 const faster: Goal = { text: 'at least 100x faster than poll-1s', met: (row) => row.ratio <= 0.01 };
 const tail: Goal = { text: 'p99 <= 10 ms', met: (row) => row.p99 <= 10 };
@@ -33,7 +30,7 @@ function detectFigure(rounds: readonly DetectRound[], members: number, kind: Kin
     (delays ?? []).filter(({ cause }) => cause.kind === kind && cause.cold === cold).flatMap(({ ms }) => ms);
   const common = {
     id: `detect-${kind}-${members}`,
-    metric: `${whats[kind]}, ${members} members`,
+    metric: `${causes[kind]} to the event at every other member, ${members} members`,
     unit: 'ms',
   };
   const ours = rounds.map(({ delays }) => of(delays));
@@ -59,6 +56,32 @@ function detectFigure(rounds: readonly DetectRound[], members: number, kind: Kin
       baseline: ours,
     },
   ];
+}
+
+/** The same in VMs; `where` is the accelerator, without which a figure means nothing. */
+export function vmFigures(changes: readonly VmChange[], where: string): Figure[] {
+  const rounds = [...new Set(changes.map(({ round }) => round))];
+  const sources = [
+    { from: 'host', suffix: 'vm', who: 'a host process', to: 'every VM' },
+    { from: 'vm', suffix: 'vm-member', who: "a VM's member", to: 'every other VM' },
+  ] as const;
+  return sources.flatMap(({ from, suffix, who, to }) =>
+    kinds.flatMap((kind) => {
+      const own = changes.filter((change) => change.from === from && change.kind === kind);
+      if (own.length === 0) return [];
+      const by = (of: (change: VmChange) => readonly number[]): Rounds =>
+        rounds.map((round) => own.filter((change) => change.round === round).flatMap(of));
+      return baselines.map(({ name }) => ({
+        id: `detect-${kind}-${suffix}`,
+        metric: `${causes[kind]} of ${who} to the event in ${to} (${where})`,
+        unit: 'ms',
+        ours: by(({ ms }) => ms),
+        baselineName: name,
+        baseline: by(({ polled }) => polled[name] ?? []),
+        ...goals(name === 'poll-1s' ? [faster] : []),
+      }));
+    }),
+  );
 }
 
 /** What a change costs the server, against what it would cost if the cost grew as the number of members. */

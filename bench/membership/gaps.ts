@@ -1,37 +1,31 @@
 /** The longest time between two replies. */
 export interface Gap {
   readonly ms: number;
-  /** Nanoseconds, as the stamps: its end. */
-  readonly until: number;
   /** How many replies there were. */
   readonly replies: number;
 }
 
-/** Takes the stamps of replies, nanoseconds, as they come, and keeps the longest time between two. */
+/** Stamps of replies, nanoseconds, in the order they came. */
 export class Gaps {
-  #last: number | undefined;
-  #longest = 0;
-  #until = 0;
-  #replies = 0;
+  readonly #stamps: number[] = [];
 
   add(at: number): void {
-    this.#replies++;
-    this.#look(at);
-    this.#last = at;
+    this.#stamps.push(at);
   }
 
-  /** @throws Error without replies: then nothing was measured. */
-  longest(end: number): Gap {
-    if (this.#last === undefined) throw new Error('there was no reply');
-    // What has not been answered when the measurement ends counts as well.
-    this.#look(end);
-    return { ms: this.#longest / 1e6, until: this.#until, replies: this.#replies };
-  }
-
-  #look(at: number): void {
-    const gap = this.#last === undefined ? 0 : at - this.#last;
-    if (gap <= this.#longest) return;
-    this.#longest = gap;
-    this.#until = at;
+  /**
+   * The longest time without a reply between `from` and `end`; that before the first reply counts, and that after the last.
+   * @throws Error without replies: then nothing was measured.
+   */
+  longest(from: number, end: number): Gap {
+    const inside = this.#stamps.filter((at) => at > from && at <= end);
+    if (inside.length === 0) throw new Error('there was no reply');
+    let longest = 0;
+    let before = from;
+    for (const at of [...inside, end]) {
+      longest = Math.max(longest, at - before);
+      before = at;
+    }
+    return { ms: longest / 1e6, replies: inside.length };
   }
 }

@@ -17,18 +17,27 @@ export interface IdleSample {
   readonly wakeups: number;
   /** CPU time of the same, milliseconds per second. */
   readonly cpuMs: number;
-  /** Names of the threads that woke, with how often. */
+  /** Threads that woke, as `pid/tid name`, with how often. */
   readonly awake: Readonly<Record<string, number>>;
+  /** The server's pid, to read `awake` with. */
+  readonly server: number;
 }
 
-/** After a change of what members do: until the last garbage was collected. */
-const SETTLE_MS = 3000;
+/** What one round takes. */
+export interface IdleTimes {
+  readonly windowMs: number;
+  /**
+   * After a change of what members do. Node itself is not idle at once: its engine comes back about 8 s after work to give
+   * memory back.
+   */
+  readonly settleMs: number;
+}
 
 /** A window for members that watch and one for each way of polling, in random order. */
 export async function idleRound(
   fleet: Fleet,
   round: number,
-  windowMs: number,
+  times: IdleTimes,
   random: () => number,
 ): Promise<IdleSample[]> {
   const samples: IdleSample[] = [];
@@ -41,7 +50,7 @@ export async function idleRound(
       if (everyMs === undefined) await member.ask('watch');
       else await member.ask<void>('poll', { everyMs, phases: 1 } satisfies Polling);
     }
-    samples.push({ name, round, members: fleet.members, ...(await window(fleet, windowMs)) });
+    samples.push({ name, round, members: fleet.members, ...(await window(fleet, times)) });
   }
   await fleet.mover.ask('rest');
   await fleet.mover.ask('leave', 'mover-idle');
@@ -52,13 +61,19 @@ export async function idleRound(
   return samples;
 }
 
-async function window(fleet: Fleet, windowMs: number) {
+async function window(fleet: Fleet, { windowMs, settleMs }: IdleTimes) {
   const pids = fleet.processes.map(({ pid }) => pid);
-  await delay(SETTLE_MS);
+  await delay(settleMs);
   const [before, from] = [readActivity(pids), now()];
   await delay(windowMs);
   const [after, to] = [readActivity(pids), now()];
   const seconds = (to - from) / 1e9;
   const { switches, cpuNs, awake } = difference(before, after);
-  return { seconds, wakeups: switches / seconds, cpuMs: cpuNs / 1e6 / seconds, awake };
+  return {
+    seconds,
+    wakeups: switches / seconds,
+    cpuMs: cpuNs / 1e6 / seconds,
+    awake,
+    server: fleet.server.pid,
+  };
 }

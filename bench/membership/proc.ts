@@ -35,7 +35,7 @@ export function parseThread(status: string, schedstat: string): ThreadActivity {
   return { name, switches: Number(switches), cpuNs: Number(cpuNs) };
 }
 
-/** The sum over all threads, and by the names of those that were awake. A thread that began in between counts from zero. */
+/** The sum over all threads, and by `pid/tid name` of those that were awake. A thread that began in between counts from zero. */
 export function difference(before: Activity, after: Activity) {
   let [switches, cpuNs] = [0, 0];
   const awake: Record<string, number> = {};
@@ -44,7 +44,7 @@ export function difference(before: Activity, after: Activity) {
     const more = thread.switches - (earlier?.switches ?? 0);
     switches += more;
     cpuNs += thread.cpuNs - (earlier?.cpuNs ?? 0);
-    if (more > 0) awake[thread.name] = (awake[thread.name] ?? 0) + more;
+    if (more > 0) awake[`${id} ${thread.name}`] = more;
   }
   return { switches, cpuNs, awake };
 }

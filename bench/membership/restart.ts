@@ -25,9 +25,10 @@ export interface RestartSample {
   readonly answers: number;
 }
 
-/** Length of a window, and when in it the event comes. */
-const WINDOW_MS = 2000;
-const BEFORE_MS = 400;
+/** From the begin of a window to the event. */
+const BEFORE_MS = 300;
+/** Longer than compilers take. */
+const WARM_UP_MS = 2000;
 /** Longest wait for a server to be there. */
 const PATIENCE_MS = 30_000;
 
@@ -36,17 +37,19 @@ export class Restarts {
   readonly #directory = mkdtempSync(path.join(tmpdir(), 'ivshmem-bench-'));
   readonly #socket = path.join(this.#directory, 'region.sock');
   readonly #command: string;
+  readonly #windowMs: number;
   readonly #processes = new Set<ChildProcess>();
   #log = '';
   #members: Program[] = [];
 
-  private constructor(command: string) {
+  private constructor(command: string, windowMs: number) {
     this.#command = command;
+    this.#windowMs = windowMs;
   }
 
-  /** `command`: the bundled `ivshmem`; `exchange`: the bundled member. */
-  static async start(command: string, exchange: string): Promise<Restarts> {
-    const restarts = new Restarts(command);
+  /** `command`: the bundled `ivshmem`; `exchange`: the bundled member; `windowMs`: how long one measurement lasts. */
+  static async start(command: string, exchange: string, windowMs: number): Promise<Restarts> {
+    const restarts = new Restarts(command, windowMs);
     try {
       await restarts.#start(exchange);
       return restarts;
@@ -72,7 +75,7 @@ export class Restarts {
 
   async #start(exchange: string): Promise<void> {
     this.#server('--supervised');
-    await this.#serving();
+    await this.#serving(1);
     const member = async (name: string) => {
       const program = Program.start(exchange, [this.#socket, name], name);
       this.#members.push(program);
@@ -85,48 +88,45 @@ export class Restarts {
     await asking.ask('exchange');
     const requesting = await member('requesting');
     await requesting.ask('request');
-    // Longer than compilers take.
-    await delay(WINDOW_MS);
+    await delay(WARM_UP_MS);
   }
 
   async #sample(event: Event, round: number): Promise<RestartSample> {
     const [, asking, requesting] = this.#members;
     await asking!.ask('begin');
     await requesting!.ask('begin');
+    const begin = now();
     await delay(BEFORE_MS);
     const at = now();
     const after = await this.#make(event);
-    await delay(WINDOW_MS - BEFORE_MS);
-    const data = await asking!.ask<Gap>('end');
-    const membership = await requesting!.ask<Gap>('end');
+    await delay(this.#windowMs - BEFORE_MS);
+    const data = await asking!.ask<Gap>('end', begin);
+    const membership = await requesting!.ask<Gap>('end', event === 'kill' ? at : begin);
     await after();
-    const membershipMs = event === 'kill' ? (membership.until - at) / 1e6 : membership.ms;
-    return {
-      event,
-      round,
-      dataMs: data.ms,
-      membershipMs,
-      replies: data.replies,
-      answers: membership.replies,
-    };
+    const counts = { replies: data.replies, answers: membership.replies };
+    return { event, round, dataMs: data.ms, membershipMs: membership.ms, ...counts };
   }
 
   /** Returns what is to be done when the window is over. */
   async #make(event: Event): Promise<() => Promise<void>> {
     if (event === 'no-restart') return async () => {};
     if (event === 'kill') {
+      const before = this.#served;
       process.kill(this.#activePid(), 'SIGKILL');
-      return async () => {};
+      return () => this.#serving(before + 1);
     }
-    const child = event === 'replace' ? this.#server('--replace') : this.#server('--check');
-    return async () => {
-      if (event === 'unrelated-start') await this.#ended(child);
-    };
+    if (event === 'unrelated-start') {
+      const child = this.#server('--check');
+      return () => this.#ended(child);
+    }
+    const before = this.#served;
+    this.#server('--supervised', '--replace');
+    return () => this.#serving(before + 1);
   }
 
-  #server(flag: string): ChildProcess {
+  #server(...more: string[]): ChildProcess {
     const flags = ['--name', 'bench', '--socket', this.#socket, '--size', '64M', '--log', 'info'];
-    const child = spawn(process.execPath, [this.#command, 'server', ...flags, flag], {
+    const child = spawn(process.execPath, [this.#command, 'server', ...flags, ...more], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '' },
     });
@@ -138,16 +138,24 @@ export class Restarts {
     return child;
   }
 
-  /** The process that serves, as the log says. */
+  /** The lines in which a supervisor says that a server serves. */
+  get #lines(): string[] {
+    return this.#log.split('\n').filter((line) => line.includes('the server serves'));
+  }
+
+  /** How often a server has begun to serve. */
+  get #served(): number {
+    return this.#lines.length;
+  }
+
   #activePid(): number {
-    const lines = this.#log.split('\n').filter((line) => line.includes('the server serves'));
-    const { pid } = JSON.parse(lines.at(-1) ?? '{}') as { readonly pid?: number };
-    if (pid === undefined) throw new Error(`no server says that it serves: ${this.#log.slice(-2000)}`);
+    const { pid } = JSON.parse(this.#lines.at(-1)!) as { readonly pid: number };
     return pid;
   }
 
-  async #serving(): Promise<void> {
-    for (const deadline = performance.now() + PATIENCE_MS; !this.#log.includes('the server serves'); ) {
+  /** Resolves when a server has begun to serve so many times. */
+  async #serving(times: number): Promise<void> {
+    for (const deadline = performance.now() + PATIENCE_MS; this.#served < times; ) {
       if (performance.now() > deadline || this.#processes.size === 0)
         throw new Error(`the server did not start: ${this.#log.slice(-2000)}`);
       await delay(20);

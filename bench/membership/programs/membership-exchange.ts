@@ -73,9 +73,9 @@ serve({
   begin: () => {
     gaps = new Gaps();
   },
-  /** The longest gap since `begin`. */
-  end: (): Gap => {
+  /** The longest gap since a time. */
+  end: (since: number): Gap => {
     if (failure !== undefined) throw failure;
-    return gaps.longest(now());
+    return gaps.longest(since, now());
   },
 });
