@@ -56,7 +56,7 @@ package: install ## Pack the npm package with its prebuilt addons, and name the 
 .PHONY: format
 format: node_modules ## Format and fix what can be fixed
 	npx biome check --write .
-	clang-format -i native/*.cc native/*.h native/ring/*.h native/test/*.cc native/test/*.h
+	clang-format -i native/*.cc native/*.h native/ring/*.h native/guardian/*.c native/test/*.cc native/test/*.h
 
 .PHONY: clean
 clean: ## Remove what was built; the cache of images stays

@@ -26,7 +26,7 @@
 /* While a device is being reset stores to it vanish and loads are all ones: the obituary is stored until it
  * stays. */
 enum { kStores = 200, kPauseUs = 10000 };
-enum { kPipe = 0, kMemory = 3, kRegisters = 4, kPage = 4096, kFailed = 1, kUsage = 2 };
+enum { kPipe = 0, kMemory = 3, kRegisters = 4, kFailed = 1, kUsage = 2 };
 
 /* The arguments, in this order, as unsigned decimal numbers. Words are little-endian, as this program's
  * processors are. */
@@ -54,9 +54,10 @@ static int Number(const char* text, uint64_t* number) {
 
 /* Maps the page that holds the aligned word at `offset` of a file. NULL when that is not possible. */
 static void* Word(int fd, uint64_t offset) {
-  const uint64_t within = offset % kPage;
+  const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  const uint64_t within = offset % size;
   if (offset % sizeof(uint32_t) != 0) return NULL;
-  char* page = mmap(NULL, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - within));
+  char* page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - within));
   return page == MAP_FAILED ? NULL : page + within;
 }
 
