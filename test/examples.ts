@@ -65,3 +65,13 @@ t.test('work-queue', async (t) => {
   const [dispatch] = await play(t, 'work-queue', 'dispatch', [['work'], ['work']], ['2']);
   t.match(dispatch, /2000 jobs done by 2 workers/);
 });
+
+t.test('membership', async (t) => {
+  const [watch, ...visits] = await play(t, 'membership', 'watch', [['visit'], ['visit']], ['2']);
+  for (const visit of visits) {
+    const name = /^(visitor-\d+) is in slot/m.exec(visit)?.[1];
+    t.match(watch, new RegExp(`join ${name}, active`));
+    t.match(watch, new RegExp(`update ${name}, leaving, listens to \\[visits\\]`));
+    t.match(watch, new RegExp(`${name} left: closed`));
+  }
+});
