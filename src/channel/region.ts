@@ -172,7 +172,7 @@ export class Region {
   /**
    * Who else is here, and what becomes of them. Rejects with ERR_IVSHMEM_MEMBERSHIP_ABSENT in a region served by a version
    * without it, _MEMBERSHIP_OPTIONS for a bad `suspectAfterMs`, _MEMBERSHIP_DAMAGED when the table is damaged and the server
-   * does not heal it, _SERVER_SILENT when a server that is asked for suspects does not answer for 10 s.
+   * does not heal it, ERR_IVSHMEM_DIRECTORY for a `directory` that is none, or another region's, _SERVER_SILENT when a server that is asked for suspects does not answer for 10 s.
    */
   membership(options: MembershipOptions = {}): Promise<Membership> {
     return this.#views.open(options);

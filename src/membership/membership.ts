@@ -23,6 +23,11 @@ export interface MembershipOptions {
    * of them for one, several times in this span; without it nobody is woken. The shortest span asked for by any member counts.
    */
   readonly suspectAfterMs?: number;
+  /**
+   * Read the membership from here instead of from the region: a directory is a memory that members cannot write, so that none of
+   * them can show another a false one. A second device (openDevice), or anything with its memory; it must stay open as long.
+   */
+  readonly directory?: { readonly memory: ArrayBuffer };
 }
 
 /** What a membership needs of the region. */

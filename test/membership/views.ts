@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { Region } from '../../src/channel/index.ts';
 import type { Description, Membership, MembershipEvent } from '../../src/membership/index.ts';
+import { directoryBytes, writeDirectory } from '../../src/memory/directory.ts';
 import {
   HEADER_W,
   MEMBER_W,
@@ -16,6 +17,7 @@ import {
 import { MEMBERSHIP_W, REASON_CRASHED, RECORD_WORDS } from '../../src/memory/membership.ts';
 import { FakeServer } from '../support/fake-server.ts';
 import { until } from '../support/protocol/until.ts';
+import { ViewWriter } from '../support/view-writer.ts';
 
 async function start(t: Test): Promise<{ server: FakeServer; region: Region }> {
   const server = new FakeServer(7);
@@ -183,6 +185,28 @@ t.test(
     t.same(errors, []);
   },
 );
+
+t.test('a directory is read instead of the region, which members can write', async (t) => {
+  const { server, region } = await start(t);
+  const { slots, uuid } = region.header;
+  const memory = new ArrayBuffer(directoryBytes(slots));
+  const directory = new ViewWriter(new Int32Array(memory), writeDirectory(memory, slots, uuid));
+  directory.join(1, 'me');
+  const members = await region.membership({ directory: { memory } });
+  const seen = note(members);
+  spoil(server, 1);
+  directory.join(2, 'b');
+  server.tell();
+  await until('the event', () => seen.length > 0, 10);
+  t.same(seen, ['join b']);
+  t.equal(server.asked.filter(({ op }) => op === OP_REFRESH).length, 0, 'the damage concerns nobody');
+  members.close();
+  t.equal(server.word(1, MEMBER_W.watching), 0);
+  const other = new ArrayBuffer(directoryBytes(slots));
+  writeDirectory(other, slots, 'f'.repeat(32));
+  await t.rejects(region.membership({ directory: { memory: other } }), { code: 'ERR_IVSHMEM_DIRECTORY' });
+  t.equal(server.word(1, MEMBER_W.watching), 0);
+});
 
 t.test('describe: what is left out stays', async (t) => {
   const { server, region } = await start(t);
