@@ -26,7 +26,7 @@ t.test('a member that writes over every byte of the region harms no server', asy
     // Plausible operations with random operands, in every slot's mailbox.
     for (let slot = 1; slot < 8; slot++) {
       const at = hostile.block(slot) + MEMBER_W.request;
-      hostile.words[at + 1] = random.below(8);
+      hostile.words[at + 1] = random.below(12);
       if (random.oneIn(2)) hostile.words.set([8, PAGE_BYTES, 0], at + 2);
       hostile.words[at] = random.bits();
       hostile.ringServer(slot);
