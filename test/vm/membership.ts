@@ -23,7 +23,7 @@ t.test('every way to go, as a host process and a VM see it', { skip }, async (t)
   const pluggedVm = await fleet.boot('plugged', { ivshmem: [], ports: 1 });
   const host = await Talker.onHost(fleet, 'host');
   const guest = await Talker.inVm(observerVm!, 'guest', { wait: 'interrupt' });
-  const observers = await Observers.start(fleet, host, guest);
+  const observers = await Observers.start(() => fleet.server.status().regions[0]!, host, guest);
 
   /** A program in a VM that is a member with channels to and from everyone. */
   const member = async (t: Test, name: string, where: Vm, address?: string): Promise<Talker> => {

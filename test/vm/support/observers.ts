@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
+import type { RegionStatus } from '../../../src/host/index.ts';
 import { until } from '../../support/protocol/until.ts';
-import type { Fleet } from './fleet.ts';
 import type { Line, Talker } from './talker.ts';
 
 /** What all observers must agree on. `update` and the like have no reason. */
@@ -21,19 +21,23 @@ const events = (talker: Talker): Seen[] => talker.said.filter(({ event }) => eve
 /** Members that stay and watch what happens to the others; the first holds a channel to the second all the time. */
 export class Observers {
   readonly all: readonly Talker[];
-  readonly #fleet: Fleet;
+  readonly #status: () => RegionStatus | Promise<RegionStatus>;
   #quiet = { channels: 0, freeHeapBytes: 0 };
 
-  private constructor(fleet: Fleet, all: readonly Talker[]) {
-    this.#fleet = fleet;
+  private constructor(status: () => RegionStatus | Promise<RegionStatus>, all: readonly Talker[]) {
+    this.#status = status;
     this.all = all;
   }
 
-  static async start(fleet: Fleet, ...all: Talker[]): Promise<Observers> {
-    const observers = new Observers(fleet, all);
+  /** `status`: of the region, as its server knows it. */
+  static async start(
+    status: () => RegionStatus | Promise<RegionStatus>,
+    ...all: Talker[]
+  ): Promise<Observers> {
+    const observers = new Observers(status, all);
     for (const one of all) await one.order('watch');
     await all[0]!.order('hold', all[1]!.name);
-    const { channels, freeHeapBytes } = fleet.server.status().regions[0]!;
+    const { channels, freeHeapBytes } = await status();
     observers.#quiet = { channels, freeHeapBytes };
     return observers;
   }
@@ -64,17 +68,17 @@ export class Observers {
   async recover(t: Test, name: string, end: string): Promise<void> {
     for (const one of this.all)
       t.match(await one.line(new RegExp(`"held":"${name}"`)), { end }, `${one.name}: its channel ended`);
-    const region = () => this.#fleet.server.status().regions[0]!;
-    const named = () => region().members.map((member) => member.name);
-    await until(`nothing of ${name} is left`, () => {
-      const { channels, freeHeapBytes } = region();
+    await until(`nothing of ${name} is left`, async () => {
+      const { channels, freeHeapBytes, members } = await this.#status();
       return (
-        !named().includes(name) &&
+        members.every((member) => member.name !== name) &&
         channels === this.#quiet.channels &&
         freeHeapBytes === this.#quiet.freeHeapBytes
       );
-    }).catch((error: Error) => {
-      throw new Error(`${error.message}; ${JSON.stringify({ ...region(), quiet: this.#quiet })}`);
+    }).catch(async (error: Error) => {
+      throw new Error(
+        `${error.message}; ${JSON.stringify({ ...(await this.#status()), quiet: this.#quiet })}`,
+      );
     });
     const [first, second] = this.all as [Talker, Talker];
     t.match(await first.order('ask', name, 1), { code: 'ERR_IVSHMEM_REFUSED' }, 'nobody has its name');
