@@ -49,6 +49,10 @@ bench: native ## Measure beside C floors and peers, then between two VMs (root: 
 bench-vm: native ## Measure between two VMs, beside TCP over virtio-net
 	npm run --silent bench -- vm --json bench/results/vm.json
 
+.PHONY: bench-membership
+bench-membership: native ## Measure who hears of a change when, beside members that poll, and a restart of the server
+	npm run --silent bench -- membership --json bench/results/membership.json
+
 .PHONY: package
 package: install ## Pack the npm package with its prebuilt addons, and name the file
 	npm pack --pack-destination .cache

@@ -1,6 +1,13 @@
 import t from 'tap';
-import type { Row } from '../../bench/harness/types.ts';
-import { benchBlock, formatValue, replaceBlock, shortRows } from '../../scripts/bench-doc.ts';
+import type { Row, SpreadRow } from '../../bench/harness/types.ts';
+import {
+  benchBlock,
+  formatValue,
+  hasTail,
+  membershipBlock,
+  replaceBlock,
+  shortRows,
+} from '../../scripts/bench-doc.ts';
 
 const rows: Row[] = JSON.parse(`[
   { "id": "rtt-64-busy", "metric": "round trip of 64 bytes", "unit": "ns", "better": "lower", "ours": 180, "baseline": 120,
@@ -27,6 +34,27 @@ t.test('a block from rows', async (t) => {
   t.equal(lines[5], '| `rate-64-burst` | messages a\\|b ↑ | 61.2M /s | `zeromq` | 340k /s | 180x | 1 |');
 });
 
+t.test('a block of rows with tails and goals', async (t) => {
+  const row: SpreadRow = {
+    ...{ id: 'detect-join-64', metric: 'join', unit: 'ms', better: 'lower', baselineName: 'poll-1s' },
+    ...{ ours: 2, p99: 4, worst: 5, baseline: 500, baselineP99: 990, baselineWorst: 1001, ratio: 0.004 },
+    samples: { ours: [2], baseline: [500] },
+    target: [
+      { text: 'p99 <= 10 ms', met: true },
+      { text: 'other', met: false },
+    ],
+  };
+  t.ok(hasTail(row));
+  t.notOk(hasTail(rows[0]!));
+  const lines = membershipBlock([row], { ...machine, line: 'QEMU' }, 'QEMU').split('\n');
+  t.equal(lines[2], 'Rows `detect-…-vm`: QEMU.');
+  t.equal(
+    lines[6],
+    '| `detect-join-64` | join | 2.00 ms | 4.00 ms | 5.00 ms | `poll-1s` | 500 ms | 990 ms | 0.00400x | p99 <= 10 ms: met; other: **missed** |',
+  );
+  t.throws(() => membershipBlock([{ ...row, ratio: 1 }], machine), /not ours \/ baseline/);
+});
+
 t.test('README shows the floors only', async (t) => {
   t.strictSame(
     shortRows(rows).map((row) => row.baselineName),
@@ -46,6 +74,9 @@ t.test('only what is between the marks changes', async (t) => {
   t.equal(replaced, 'before\n<!-- bench:begin -->\nnew\n<!-- bench:end -->\nafter\n');
   t.equal(replaceBlock(replaced, 'new'), replaced, 'twice is once');
   t.throws(() => replaceBlock('no marks', 'new'), /marks/);
+  t.equal(replaceBlock(document, 'new', 'bench'), replaced);
+  const other = '<!-- bench:x:begin -->\nold\n<!-- bench:x:end -->\n';
+  t.equal(replaceBlock(document + other, 'new', 'bench:x'), document + other.replace('old', 'new'));
 });
 
 t.test('numbers stay short', async (t) => {
