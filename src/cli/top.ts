@@ -35,6 +35,8 @@ async function run(flags: Flags): Promise<void> {
   const source = await openSource(flags);
   try {
     if (live) {
+      // Ink draws nothing before the end where it believes to be in CI, by variables that any shell may have. A terminal is there.
+      process.env.CI = 'false';
       const { watch } = await import('./top/watch.ts');
       await watch(source, flags.interval * 1000);
       return;

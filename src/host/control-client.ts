@@ -1,7 +1,7 @@
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
+import { Socket } from 'node:net';
+import { StringDecoder } from 'node:string_decoder';
 import { IvshmemError } from '../errors/index.ts';
+import { binding } from '../native/binding.ts';
 import type {
   Answer,
   ControlRequest,
@@ -34,22 +34,19 @@ export class ControlClient {
     socket.on('error', (error) => {
       this.#failed = error;
     });
-    this.#lines = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })[
-      Symbol.asyncIterator
-    ]();
+    this.#lines = linesOf(socket);
   }
 
   /** `path`: of the control socket, '@name' when it is abstract. Throws ERR_IVSHMEM_CONTROL_CONNECT. */
   static async connect(path: string): Promise<ControlClient> {
-    const socket = connect({ path: path.startsWith('@') ? `\0${path.slice(1)}` : path });
     try {
-      await once(socket, 'connect');
+      // Not net.connect: libuv of Node 20 fills abstract names up with zeros, which is another name.
+      const fd = binding.socketConnect(path);
+      return new ControlClient(path, new Socket({ fd, readable: true, writable: true }));
     } catch (cause) {
-      socket.destroy();
       const why = (cause as Error).message;
       throw new IvshmemError('ERR_IVSHMEM_CONTROL_CONNECT', { on: path, why }, { cause });
     }
-    return new ControlClient(path, socket);
   }
 
   /**
@@ -92,5 +89,20 @@ export class ControlClient {
 
   #wrong(why: string, cause?: unknown): IvshmemError {
     return new IvshmemError('ERR_IVSHMEM_CONTROL_ANSWER', { on: this.#on, why }, { cause });
+  }
+}
+
+/** Whole lines, until the stream ends in whatever way; readline does not notice when a socket is destroyed. */
+async function* linesOf(socket: Socket): AsyncGenerator<string, void> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  try {
+    for await (const chunk of socket) {
+      const lines = (rest + decoder.write(chunk as Buffer)).split('\n');
+      rest = lines.pop()!;
+      yield* lines;
+    }
+  } catch {
+    // Destroyed here, or reset there: an 'error' event told which.
   }
 }

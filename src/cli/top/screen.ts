@@ -21,7 +21,13 @@ export function openScreen(onAction: (action: Action) => void, onResize: () => v
   const interactive = stdin.isTTY === true;
   const view = (lines: readonly Line[]): ReactNode => h(View, { lines, interactive, onAction });
   const ink = render(view([]), { stdout, stdin, exitOnCtrlC: false, patchConsole: false });
-  stdout.on('resize', onResize);
+  const resized = (): void => {
+    // The terminal may have broken or joined lines of the old width: nothing of it is worth keeping.
+    ink.clear();
+    stdout.write('\x1b[2J\x1b[H');
+    onResize();
+  };
+  stdout.on('resize', resized);
   let closed = false;
   return {
     show: (lines) => ink.rerender(view(lines)),
@@ -29,7 +35,7 @@ export function openScreen(onAction: (action: Action) => void, onResize: () => v
     close: () => {
       if (closed) return;
       closed = true;
-      stdout.off('resize', onResize);
+      stdout.off('resize', resized);
       ink.unmount();
       ink.cleanup();
       leave();
