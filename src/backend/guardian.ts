@@ -41,8 +41,8 @@ export class Guardian {
   #life: Life | undefined;
   #startedAgain = false;
 
-  /** `bars` is asked when the guardian starts; the descriptors stay the caller's. */
-  constructor(on: string, bars: () => GuardedBars, program = guardianProgram()) {
+  /** `bars` is asked when the guardian starts; the descriptors stay the caller's. `program`: another one, for tests. */
+  constructor(on: string, bars: () => GuardedBars, program?: string) {
     this.#on = on;
     this.#bars = bars;
     this.#program = program;
@@ -88,9 +88,10 @@ export class Guardian {
   #start(): void {
     if (this.#life === undefined) return;
     try {
-      if (this.#program === undefined) throw new Error('its program is not installed');
+      const program = this.#program ?? guardianProgram();
+      if (program === undefined) throw new Error('its program is not installed');
       const { memory, doorbell } = this.#bars();
-      const child = spawn(this.#program, guardianArguments(this.#life, memory.offset, doorbell.offset), {
+      const child = spawn(program, guardianArguments(this.#life, memory.offset, doorbell.offset), {
         stdio: ['pipe', 'ignore', 'ignore', memory.fd, doorbell.fd],
         // A session of its own: what ends a terminal's processes must not end the one that tells.
         detached: true,
