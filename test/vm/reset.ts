@@ -77,7 +77,8 @@ t.test('a member in a guest ends, its VM does not', { skip }, async (t) => {
       t.ok(await guest.goesOn('host'));
       await vm.check(`echo 1 > /sys/bus/pci/devices/${address}/reset`);
       t.match(await guest.line(/"removed"/), { removed: true }, 'the program is told');
-      t.match(await guest.line(/"held":"host"/), { end: /died|broken/ });
+      // An answer that is read in the middle of it is all ones, hence not what was asked, and the program closes.
+      t.match(await guest.line(/"held":"host"/), { end: /died|broken|closed-here/ });
       t.equal(await guest.ended(), 0, 'it ended by itself');
       await ended(t, name, 'crashed', /died/);
     });
@@ -105,6 +106,15 @@ t.test('a member in a guest ends, its VM does not', { skip }, async (t) => {
     await unplug(vm);
     t.equal(await guest.ended(), 0, 'it ended by itself');
     await ended(t, 'unplugged', 'unplugged', /died|closed/);
+  });
+
+  await t.test('under uio the device is unplugged: no SIGBUS', async (t) => {
+    t.equal(await plug(vm, fleet.socket), address, 'in its old place');
+    await bind('uio_pci_generic');
+    const guest = await join(t, 'pulled');
+    await unplug(vm);
+    t.equal(await guest.ended(), 0, 'it ended by itself');
+    await ended(t, 'pulled', 'unplugged', /died|closed/);
   });
 
   t.strictSame(await fleet.finish(), [], 'no QEMU is left');
