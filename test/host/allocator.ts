@@ -65,3 +65,38 @@ t.test('allocations never overlap, never leave the heap, and nothing is lost', a
   for (const start of live.keys()) heap.release(start);
   t.equal(heap.allocate(PAGES), FIRST, 'the heap is one run again');
 });
+
+t.test('runs can be claimed as they were before a restart', async (t) => {
+  const seed = testSeed();
+  const random = new Random(seed);
+  for (let round = 0; round < 50; round++) {
+    const old = new PageAllocator(10, 200);
+    const runs: { start: number; pages: number }[] = [];
+    for (let i = 0; i < 40; i++) {
+      const pages = 1 + random.below(12);
+      const start = old.allocate(pages);
+      if (start !== null) runs.push({ start, pages });
+      if (runs.length > 0 && random.oneIn(3)) {
+        const [gone] = runs.splice(random.below(runs.length), 1);
+        old.release(gone!.start);
+      }
+    }
+    const next = new PageAllocator(10, 200);
+    for (const { start, pages } of runs.sort(() => random.below(3) - 1)) {
+      if (!next.claim(start, pages)) t.fail(`${pages} pages from ${start} are free (seed ${seed})`);
+      if (next.claim(start + pages - 1, 1)) t.fail(`page ${start + pages - 1} is taken (seed ${seed})`);
+    }
+    t.equal(next.freePages, old.freePages, `seed ${seed}`);
+    for (const { start } of runs) next.release(start);
+    t.equal(next.allocate(200), 10, 'one run again');
+  }
+  const allocator = new PageAllocator(10, 200);
+  for (const [start, pages] of [
+    [9, 1],
+    [209, 2],
+    [300, 1],
+    [10, 0],
+    [12, -1],
+  ] as const)
+    t.notOk(allocator.claim(start, pages));
+});
