@@ -12,9 +12,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { bundle } from './bundle.ts';
 import { cacheDirectory, checkout, contentHash, publish } from './cache.ts';
 import { ext4Image, settleTree } from './ext4.ts';
+
+export { bundle };
 
 /** What becomes a file of the payload: a path on this machine (a file or a directory), or content. */
 export type Source = string | { readonly content: string | Uint8Array; readonly mode?: number };
@@ -48,38 +50,6 @@ export async function buildPayload(files: Readonly<Record<string, Source>>): Pro
   } finally {
     rmSync(stage, { recursive: true, force: true });
   }
-}
-
-/** Ink imports its developer tools, which are not installed, when DEV is set: an empty module stands in for them. */
-const withoutDevtools: Plugin = {
-  name: 'without-devtools',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^react-devtools-core$/ }, ({ path }) => ({ path, namespace: 'empty' }));
-    onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'export default {};' }));
-  },
-};
-
-/**
- * Bundles a TypeScript program and what it imports into one ES module for Node 20 in a guest. Native addons
- * (`*.node`) stay outside: put them on the payload beside it.
- */
-export async function bundle(entry: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [entry],
-    bundle: true,
-    write: false,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    external: ['*.node'],
-    plugins: [withoutDevtools],
-    // Dependencies written as CommonJS call require(), which an ES module does not have by itself.
-    banner: {
-      js: "import { createRequire as bundledRequire } from 'node:module'; const require = bundledRequire(import.meta.url);",
-    },
-    logLevel: 'silent',
-  });
-  return outputFiles[0]!.text;
 }
 
 async function agentFiles(): Promise<Record<string, Source>> {

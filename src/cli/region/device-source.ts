@@ -73,7 +73,8 @@ class OpenedSource implements Source {
       { name: 'watcher' },
       {
         channel: () => {},
-        control: () => views?.serve(),
+        events: () => {},
+        views: () => views?.serve(),
         traffic: () => ({
           messagesSent: 0,
           bytesSent: 0,
