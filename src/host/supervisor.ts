@@ -7,8 +7,9 @@ import { Link } from './link.ts';
 import type { Log } from './log.ts';
 import { ServerProcess, WARM } from './standby.ts';
 
-/** A server that ends sooner than this after it took over is restarted with a growing delay. */
+/** A life shorter than this is short; after so many in a row the next one has to wait, longer each time. */
 const SHORT_LIFE_MS = 1000;
+const SHORT_LIVES = 5;
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5000;
 /** How long a server may take to end when it is told to. */
@@ -38,7 +39,8 @@ export class Supervisor {
   #standby: ServerProcess | null = null;
   /** A newer one that shall replace the active when it is warm. */
   #upgrade: ServerProcess | null = null;
-  #delay = 0;
+  /** In a row, by now. */
+  #shortLives = 0;
   #timer: NodeJS.Timeout | null = null;
   #hasServed = false;
   #stopping = false;
@@ -172,8 +174,12 @@ export class Supervisor {
     } else if (one === this.#standby) {
       this.#standby = null;
       if (!this.#hasServed) this.#finish(code ?? 1);
-      else this.#later(one, () => (this.#standby ??= this.#spawn()));
-      if (this.#hasServed) this.#log.error(about, 'the server on standby ended');
+      else {
+        this.#log.error(about, 'the server on standby ended');
+        this.#later(false, () => {
+          this.#standby ??= this.#spawn();
+        });
+      }
     } else if (one === this.#active) this.#activeEnded(one, about);
   }
 
@@ -189,27 +195,28 @@ export class Supervisor {
       return;
     }
     this.#log.warn(about, 'the server ended; the next takes over');
-    const short = one.since !== null && performance.now() - one.since < SHORT_LIFE_MS;
-    if (one.ready && !short) this.#delay = 0;
-    if (short) this.#later(one, () => {});
     this.#standby ??= this.#spawn();
-    this.#next();
+    this.#later(one.ready && performance.now() - one.since! >= SHORT_LIFE_MS, () => this.#next());
   }
 
-  #later(one: ServerProcess, action: () => void): void {
-    // The first short life may be an accident: only the second in a row waits.
-    const delay = this.#delay;
-    this.#delay = Math.min(LONGEST_DELAY_MS, Math.max(FIRST_DELAY_MS, 2 * delay));
-    if (delay === 0 && one.ready) {
+  /** Does it now, or when too many have died too soon after a while. */
+  #later(lived: boolean, action: () => void): void {
+    this.#shortLives = lived ? 0 : this.#shortLives + 1;
+    if (this.#shortLives <= SHORT_LIVES) {
       action();
       return;
     }
-    this.#log.warn({ milliseconds: delay }, 'servers end soon after they start; waiting before the next');
+    const milliseconds = Math.min(
+      LONGEST_DELAY_MS,
+      FIRST_DELAY_MS * 2 ** (this.#shortLives - SHORT_LIVES - 1),
+    );
+    this.#log.warn({ milliseconds }, 'servers end soon after they start; waiting before the next');
+    if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = null;
       action();
       this.#next();
-    }, delay);
+    }, milliseconds);
   }
 
   #finish(status: number): void {

@@ -6,13 +6,20 @@ import { WARM } from './standby.ts';
 
 /**
  * Of a server on standby: tells its supervisor that it is loaded, and waits for what is kept, by name. Null when the supervisor
- * is gone: then nobody shall serve. Throws an Error when nobody listens on `socket`.
+ * is gone: then nobody shall serve. Throws an Error when what comes is no parcel.
  */
 export function receiveWord(socket: string): Promise<ReadonlyMap<string, number> | null> {
   return new Promise((resolve, reject) => {
+    let connected: number;
+    try {
+      connected = binding.socketConnect(socket);
+    } catch {
+      resolve(null);
+      return;
+    }
     const parcel = new Parcel();
     let done = false;
-    const link = new Link(binding.socketConnect(socket), {
+    const link = new Link(connected, {
       message: (value, fd) => {
         if (done) {
           if (fd >= 0) closeSync(fd);

@@ -1,0 +1,106 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { ControlClient } from '../../src/host/control-client.ts';
+import type { RegionStatus } from '../../src/host/index.ts';
+import { until } from './protocol/until.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+/** Two below the checkout, as src/cli is: the addon and package.json are found from there. */
+const FOLDER = fileURLToPath(new URL('../../.cache/test/', import.meta.url));
+const PROGRAM = `${FOLDER}ivshmem-${process.pid}.mjs`;
+
+let bundled: Promise<unknown> | null = null;
+
+/** The program in one file, which starts several times as fast as its sources. */
+async function bundle(): Promise<void> {
+  bundled ??= build({
+    entryPoints: [MAIN],
+    outfile: PROGRAM,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    logLevel: 'warning',
+  }).then(() => process.once('exit', () => rmSync(PROGRAM, { force: true })));
+  await bundled;
+}
+
+/** `ivshmem server` as a program of its own. */
+export class ServerProgram {
+  readonly process: ChildProcess;
+  readonly socket: string;
+  /** What it and its servers logged, a JSON object per line. */
+  readonly log: Record<string, unknown>[] = [];
+  /** What it wrote that is no JSON. */
+  readonly complaints: string[] = [];
+
+  private constructor(socket: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.socket = socket;
+    const command = [PROGRAM, 'server', '--socket', socket, ...args];
+    this.process = spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'pipe'], env });
+    let rest = '';
+    this.process.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop()!;
+      for (const line of lines) {
+        if (line.startsWith('{')) this.log.push(JSON.parse(line));
+        else this.complaints.push(line);
+      }
+    });
+  }
+
+  static async start(socket: string, ...args: readonly string[]): Promise<ServerProgram> {
+    await bundle();
+    const { NODE_OPTIONS: _, NOTIFY_SOCKET: _2, ...env } = process.env;
+    const program = new ServerProgram(socket, args, env);
+    await program.logs(args.includes('--supervised') ? 'the server serves' : 'listening');
+    return program;
+  }
+
+  /** Waits until it has logged this `times` times. */
+  async logs(message: string, times = 1): Promise<void> {
+    await until(`"${message}" in the log of ${this.socket}: ${this.complaints.join('\n')}`, () => {
+      if (this.process.exitCode !== null) throw new Error(`the program ended: ${this.complaints.join('\n')}`);
+      return this.count(message) >= times;
+    });
+  }
+
+  count(message: string): number {
+    return this.log.filter(({ msg }) => msg === message).length;
+  }
+
+  /** Process ID of the server that serves now, of a supervised program. */
+  get serving(): number {
+    return Number(this.log.findLast(({ msg }) => msg === 'the server serves')!.pid);
+  }
+
+  /** Kills the server that serves, and waits until the next one does. */
+  async killServer(): Promise<void> {
+    const times = this.count('the server serves');
+    process.kill(this.serving, 'SIGKILL');
+    await this.logs('the server serves', times + 1);
+  }
+
+  async status(): Promise<RegionStatus> {
+    const client = await ControlClient.connect(`${this.socket}.control`);
+    try {
+      return (await client.ask({ op: 'status' })).status;
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Ends it in order; its exit status. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      const exit = once(this.process, 'exit');
+      this.process.kill(signal);
+      await exit;
+    }
+    return this.process.exitCode;
+  }
+}
