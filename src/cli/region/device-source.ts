@@ -73,8 +73,7 @@ class OpenedSource implements Source {
       { name: 'watcher' },
       {
         channel: () => {},
-        events: () => {},
-        views: () => views?.serve(),
+        control: () => views?.serve(),
         traffic: () => ({
           messagesSent: 0,
           bytesSent: 0,
