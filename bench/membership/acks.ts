@@ -31,6 +31,16 @@ export interface Told {
   readonly view: number;
 }
 
+/** What to wait for, and in which words. */
+export interface Look {
+  readonly type: 'join' | 'leave';
+  readonly name: string;
+  /** Of these slots, all of these words must get to the view of the change. */
+  readonly slots: readonly number[];
+  readonly words: readonly number[];
+  readonly limitMs: number;
+}
+
 /** What was seen while a change was made: stores of the VMs, and the events that the process which looks got afterwards. */
 export interface Watch {
   readonly acks: readonly Ack[];

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { shuffled } from '../harness/statistics.ts';
-import { ackWords, firstSeen, markSeen, type Watch } from './acks.ts';
+import { ackWords, firstSeen, type Look, markSeen, type Watch } from './acks.ts';
 import { now } from './clock.ts';
 import { baselines } from './polling.ts';
 import type { Done } from './programs/membership-member.ts';
@@ -25,11 +25,12 @@ export interface VmRound {
   readonly wrong: readonly string[];
 }
 
-/** How long to look for one change: until every poller has seen it, or every event has come. */
-const PACED_MS = 1400;
-const QUICK_MS = 400;
-/** The process that looks begins within this time; later its events have come. */
+/** Longest wait for everybody to see a change. */
+const LIMIT_MS = 20_000;
+/** The process that looks begins within this time. */
 const BEGIN_MS = 30;
+/** After changes in quick succession: until every poller has seen them. */
+const CATCH_UP_MS = 1200;
 /** Joins and ends of a host process in quick succession, per round; crashes among them. */
 const QUICK_LEAVES = 5;
 const QUICK_CRASHES = 2;
@@ -43,7 +44,7 @@ interface Step {
 
 /** Changes made by host processes, in random order, then a VM's member closes, and another one is killed. */
 export async function vmRound(vms: Vms, round: number, random: () => number): Promise<VmRound> {
-  const { guests: slots } = await vms.acks.ask<{ guests: Slots }>('ready');
+  const slots = await vms.acks.ask<Slots>('ready');
   if (slots.length !== vms.guests.length) throw new Error(`${slots.length} members in VMs`);
   const taker = new Taker(vms, round, slots, random);
   const steps: Step[] = [
@@ -105,16 +106,22 @@ class Taker {
   /** `make` resolves with the time of the cause, or with the slot of the VM that marks it. */
   async #look(kind: Kind, name: string, paced: boolean, make: () => Promise<number>): Promise<void> {
     const guest = this.#slots.find((one) => one.name === name);
-    await delay(this.#random() * 100);
-    const looking = this.#vms.acks.ask('look', paced ? PACED_MS : QUICK_MS);
+    const slots = this.#slots.filter((one) => one !== guest).map(({ slot }) => slot);
+    await delay(paced ? CATCH_UP_MS + this.#random() * 1000 : BEGIN_MS);
+    const type = kind === 'join' ? 'join' : 'leave';
+    const words = paced ? [ackWords.event, ...ackWords.polls] : [ackWords.event];
+    const looking = this.#vms.acks.ask<Watch>('look', {
+      type,
+      name,
+      slots,
+      words,
+      limitMs: LIMIT_MS,
+    } satisfies Look);
     await delay(BEGIN_MS);
     const made = await make();
-    await looking;
-    await delay(BEGIN_MS);
-    const watch = await this.#vms.acks.ask<Watch>('seen');
+    const watch = await looking;
     const at = guest === undefined ? made : markSeen(watch.acks, made);
-    const others = this.#slots.filter((one) => one !== guest).map(({ slot }) => slot);
-    const change = at === null ? 'it did not say when' : evaluate(watch, kind, name, at, others, paced);
+    const change = at === null ? 'it did not say when' : evaluate(watch, kind, name, at, slots, paced);
     const where = { round: this.#round, kind, from: guest === undefined ? 'host' : 'vm' } as const;
     if (typeof change === 'string')
       this.result.wrong.push(`round ${this.#round}: ${kind} of ${name}: ${change}`);

@@ -34,8 +34,8 @@ export interface DetectRound {
   readonly serverUs: number;
 }
 
-/** A bit more than the slowest poller's period: then all of them have seen the change. */
-const PACED_MS = 1100;
+/** More than the slowest poller's period: then all of them have seen the change. */
+const PACED_MS = 1300;
 /** Changes in quick succession are this far apart at least, and at most twice as far. */
 const GAP_MS = 30;
 

@@ -106,7 +106,7 @@ export class Vms {
       await Promise.all(some.map((name) => this.#boot(name, payload, progress)));
     }
     this.mover = await this.spare('mover');
-    this.acks = this.#add(Program.start(acks, [this.#socket, String(vmCount)], 'acks'));
+    this.acks = this.#add(Program.start(acks, [this.#socket], 'acks'));
   }
 
   async #boot(name: string, payload: string, progress: (line: string) => void): Promise<void> {

@@ -1,11 +1,13 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MembershipEvent, open } from '../../../src/index.ts';
+import { PAGE_BYTES } from '../../../src/memory/layout.ts';
 import { binding } from '../../../src/native/binding.ts';
-import { type Ack, ackWords, type Told, type Watch, wordBase } from '../acks.ts';
+import { type Ack, ackWords, firstSeen, type Look, type Told, type Watch, wordBase } from '../acks.ts';
 import { now } from '../clock.ts';
 import { serve } from './serve.ts';
 
-// Looks at the words in which members in VMs say what they see, without a pause. Arguments: the server's socket, the number of VMs.
-const [socket, count] = process.argv.slice(2);
+// Looks at the words in which members in VMs say what they see, without a pause. Argument: the server's socket.
+const [socket] = process.argv.slice(2);
 const region = await open({ socket, name: 'acks' });
 const membership = await region.membership();
 let told: Told[] = [];
@@ -25,37 +27,52 @@ function guests(): { readonly name: string; readonly slot: number }[] {
     .map(({ name, slot }) => ({ name, slot }));
 }
 
-/** Notes every change of the words for `ms`. Other processes get the processor whenever they want it. */
-function look(ms: number): void {
-  const all = new Int32Array(region.device.memory, 0, (region.header.heapPage * 4096) / 4);
-  const places = guests().flatMap(({ slot }) =>
+/** How long to look before events get their turn. */
+const TURN_NS = 3e6;
+
+class Looker {
+  readonly #all = new Int32Array(region.device.memory, 0, (region.header.heapPage * PAGE_BYTES) / 4);
+  readonly #places = guests().flatMap(({ slot }) =>
     Array.from({ length: ackWords.count }, (_, word) => ({
       slot,
       word,
       at: wordBase(region.header, slot) + word,
     })),
   );
-  const values = places.map(({ at }) => Atomics.load(all, at));
-  for (const end = now() + ms * 1e6; ; ) {
-    const at = now();
-    for (const [i, place] of places.entries()) {
-      const value = Atomics.load(all, place.at);
-      if (value === values[i]) continue;
-      values[i] = value;
-      acks.push({ slot: place.slot, word: place.word, value, at });
+  readonly #values = this.#places.map(({ at }) => Atomics.load(this.#all, at));
+
+  /** Notes every change of the words for a while. Other processes get the processor whenever they want it. */
+  turn(): void {
+    for (const end = now() + TURN_NS; ; ) {
+      const at = now();
+      for (const [i, place] of this.#places.entries()) {
+        const value = Atomics.load(this.#all, place.at);
+        if (value === this.#values[i]) continue;
+        this.#values[i] = value;
+        acks.push({ slot: place.slot, word: place.word, value, at });
+      }
+      if (at > end) return;
+      binding.yieldProcessor();
     }
-    if (at > end) return;
-    binding.yieldProcessor();
   }
 }
 
+/** Resolves when everybody has seen the change, or the limit has passed: what is missing then is for the caller to find. */
+async function look({ type, name, slots, words, limitMs }: Look): Promise<Watch> {
+  acks = [];
+  told = [];
+  const looker = new Looker();
+  for (const end = now() + limitMs * 1e6; now() < end; ) {
+    looker.turn();
+    await nextTurn();
+    const event = told.find((one) => one.type === type && one.name === name);
+    if (event === undefined) continue;
+    if (words.every((word) => firstSeen(acks, slots, word, event.view).every((seen) => seen !== null))) break;
+  }
+  return { acks, told };
+}
+
 serve({
-  ready: () => ({ guests: guests(), wanted: Number(count) }),
-  look: (ms: number) => {
-    acks = [];
-    told = [];
-    look(ms);
-  },
-  /** After `look`, when the events have come as well. */
-  seen: (): Watch => ({ acks, told }),
+  ready: () => guests(),
+  look,
 });
