@@ -1,6 +1,7 @@
 import { IvshmemError } from '../errors/index.ts';
 import {
   Attachment,
+  forEveryone,
   joinDescription,
   type LeaveReason,
   type Membership,
@@ -82,10 +83,7 @@ export class Region {
   private constructor(device: RegionDevice, options: RegionOptions) {
     const attachment: Attachment = new Attachment(device, options, {
       channel: (number) => this.#channels.get(number)?.channel.signal(),
-      control: () => {
-        this.#serveEvents();
-        this.#views.serve();
-      },
+      control: () => forEveryone([() => this.#serveEvents(), () => this.#views.serve()], (serve) => serve()),
       traffic: () => this.#tally.all(attachment.device.memory, this.#channels.values()),
     });
     this.#attachment = attachment;
@@ -95,7 +93,7 @@ export class Region {
     this.slot = attachment.slot;
     this.#maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
     attachment.onRemoved(() => {
-      for (const { channel } of [...this.#channels.values()]) channel.peerGone('died');
+      forEveryone(this.#channels.values(), ({ channel }) => channel.peerGone('died'));
     });
     attachment.onShut(() => this.#closeAll());
   }
@@ -203,18 +201,21 @@ export class Region {
    */
   async close({ reason = 'closed' }: CloseOptions = {}): Promise<void> {
     if (!this.#attachment.leaving()) return;
-    this.#closeAll();
-    await this.#attachment.goodbye(reason);
+    try {
+      this.#closeAll();
+    } finally {
+      await this.#attachment.goodbye(reason);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
+  /** The exceptions of those who listen for the end of a channel leave when everything is closed. */
   #closeAll(): void {
-    this.#views.close();
-    for (const listener of [...this.#listeners.values()]) listener.close();
-    for (const { channel } of [...this.#channels.values()]) channel.close();
+    const channels = [...this.#channels.values()].map(({ channel }) => channel);
+    forEveryone([this.#views, ...this.#listeners.values(), ...channels], (one) => one.close());
   }
 
   #serveEvents(): void {
@@ -226,13 +227,15 @@ export class Region {
     this.#eventsSeen = count;
     if (fresh > EVENT_ENTRIES) {
       // The ring of events went over its end: look at the whole table instead.
-      for (let number = 1; number < this.header.channels; number++) this.#lookAt(number);
+      const all = Array.from({ length: this.header.channels }, (_, number) => number);
+      forEveryone(all, (number) => this.#lookAt(number));
       return;
     }
-    for (let i = 0; i < fresh; i++) {
+    const numbers = Array.from({ length: fresh }, (_, i) => {
       const entry = ((first + i) >>> 0) % EVENT_ENTRIES;
-      this.#lookAt(words[base + MEMBER_W.events + entry]!);
-    }
+      return words[base + MEMBER_W.events + entry]!;
+    });
+    forEveryone(numbers, (number) => this.#lookAt(number));
   }
 
   #lookAt(number: number): void {

@@ -17,6 +17,7 @@ import { ControlClient } from './control.ts';
 import type { RegionDevice } from './device.ts';
 import { publish } from './diagnostics.ts';
 import { addMortal, type Mortal, removeMortal } from './exit-hook.ts';
+import { forEveryone } from './for-everyone.ts';
 import type { LeaveReason } from './member.ts';
 import { looksSuspect, Pulse, type Statistics } from './pulse.ts';
 import { RingAgain } from './ring-again.ts';
@@ -70,6 +71,7 @@ export class Attachment implements Mortal {
   #doorbellsRung = 0;
   /** HELLO was answered, and neither GOODBYE nor an obituary has told the end. */
   #living = false;
+  #joined = false;
   #faults: unknown[] = [];
   #state: 'open' | 'closing' | 'closed' = 'open';
   #removedListeners: ((error: IvshmemError) => void)[] = [];
@@ -133,6 +135,7 @@ export class Attachment implements Mortal {
     // The device may have gone meanwhile, or close() may have been called.
     this.check('join');
     this.#living = true;
+    this.#joined = true;
     addMortal(this);
     const obituaryOffset = (this.base + MEMBER_W.obituary) * 4;
     const serverBlockOffset = this.memberBase(SERVER_SLOT) * 4;
@@ -174,7 +177,7 @@ export class Attachment implements Mortal {
     this.#obituary(REASON_CLOSED);
     this.#state = 'closed';
     this.control.abandon(this.#closedError('wait for the server'));
-    publish('region.leave', () => this.#about());
+    if (this.#joined) publish('region.leave', () => this.#about());
     // A request queued behind the goodbye would wait for its deadline, and ring with a memory that is gone.
     this.control.abandon(
       new IvshmemError('ERR_IVSHMEM_CLOSED', {
@@ -184,8 +187,11 @@ export class Attachment implements Mortal {
     );
     this.#ringAgain.close();
     this.#waiter.close();
-    for (const callback of this.#shutListeners.splice(0)) callback();
-    this.device.close();
+    try {
+      forEveryone(this.#shutListeners.splice(0), (callback) => callback());
+    } finally {
+      this.device.close();
+    }
   }
 
   /** Calls back once when the device is unplugged, before shut(). */
@@ -344,7 +350,10 @@ export class Attachment implements Mortal {
   #removed(): void {
     const error = new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on: this.device.on });
     this.control.abandon(error);
-    for (const callback of this.#removedListeners.splice(0)) callback(error);
-    this.shut();
+    try {
+      forEveryone(this.#removedListeners.splice(0), (callback) => callback(error));
+    } finally {
+      this.shut();
+    }
   }
 }

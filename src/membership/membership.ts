@@ -4,6 +4,7 @@ import type { MemberRecord } from '../memory/member-record.ts';
 import type { Change, MembershipEvent } from './changes.ts';
 import type { Description } from './description.ts';
 import { EventQueue } from './event-queue.ts';
+import { forEveryone } from './for-everyone.ts';
 import { isAttached, isHeld, type Member, memberOf } from './member.ts';
 
 /** What listeners of a Membership are called with. */
@@ -146,15 +147,7 @@ export class Membership extends EventEmitter<MembershipEvents> implements AsyncI
   /** For the region: hands events on. The exception of a listener leaves when everybody was told. */
   deliver(changes: readonly Change[]): void {
     for (const queue of [...this.#queues]) queue.push(changes);
-    const faults: unknown[] = [];
-    for (const { event } of changes) {
-      try {
-        (this as EventEmitter).emit(event.type, event);
-      } catch (error) {
-        faults.push(error);
-      }
-    }
-    if (faults.length > 0) throw faults[0];
+    forEveryone(changes, ({ event }) => (this as EventEmitter).emit(event.type, event));
   }
 
   /** For the region: the table cannot be read, nor healed. */

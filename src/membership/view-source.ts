@@ -5,6 +5,7 @@ import type { MembershipPlace } from '../memory/membership.ts';
 import type { Attachment } from './attachment.ts';
 import type { Change } from './changes.ts';
 import { publish } from './diagnostics.ts';
+import { forEveryone } from './for-everyone.ts';
 import type { Membership } from './membership.ts';
 import { ViewReader } from './view-reader.ts';
 
@@ -55,15 +56,7 @@ export class ViewSource {
     if (changes.length === 0) return;
     if (this.#published)
       for (const { event } of changes) publish(`member.${event.type}`, () => this.#message(event));
-    const faults: unknown[] = [];
-    for (const membership of [...this.open]) {
-      try {
-        membership.deliver(changes);
-      } catch (error) {
-        faults.push(error);
-      }
-    }
-    if (faults.length > 0) throw faults[0];
+    forEveryone(this.open, (membership) => membership.deliver(changes));
   }
 
   #message(event: Change['event']): object {

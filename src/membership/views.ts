@@ -4,6 +4,7 @@ import { MEMBER_W } from '../memory/layout.ts';
 import type { MembershipPlace } from '../memory/membership.ts';
 import type { Attachment } from './attachment.ts';
 import { type Description, encodeDescription } from './description.ts';
+import { forEveryone } from './for-everyone.ts';
 import { Membership, type MembershipHost, type MembershipOptions } from './membership.ts';
 import { ViewSource } from './view-source.ts';
 
@@ -50,7 +51,7 @@ export class Views {
 
   /** The server may have published views. */
   serve(): void {
-    for (const source of this.#sources.values()) source.serve();
+    forEveryone(this.#sources.values(), (source) => source.serve());
   }
 
   /** Changes what this member says of itself. */

@@ -138,6 +138,31 @@ t.test('a pulse has the sums published, and each channel its own counts', async 
   t.equal(near.traffic().messagesSent, 4, 'it works on beside them');
 });
 
+t.test(
+  'what one listener throws keeps nobody else from hearing of an end, nor the region from closing',
+  async (t) => {
+    const socket = `@ivshmem-throwing-test-${process.pid}`;
+    const server = await createServer({ regions: [{ name: 'test', socket, size: 16 << 20 }] });
+    t.teardown(() => server.close());
+    const a = await open({ socket, name: 'a', addresses: [] });
+    const b = await open({ socket, name: 'b', addresses: [] });
+    const listener = await b.listen('s');
+    const near = [await a.connect('s'), await a.connect('s'), await a.connect('s')];
+    for (let i = 0; i < 3; i++) (await listener.accept())!;
+    const ends: string[] = [];
+    near[0]!.onEnd(() => {
+      throw new Error('from a listener');
+    });
+    for (const channel of near) channel.onEnd((end) => ends.push(end));
+    await t.rejects(a.close(), { message: 'from a listener' });
+    t.same(ends, ['closed-here', 'closed-here']);
+    t.throws(() => a.device.memory, { code: 'ERR_IVSHMEM_CLOSED' }, 'all was released');
+    const members = await b.membership();
+    await until('the others see it go', () => members.list().length === 1, 10);
+    await b.close();
+  },
+);
+
 t.test('an unplugged device: its channels end as died, and stay so', async (t) => {
   const socket = `@ivshmem-unplug-test-${process.pid}`;
   const server = await createServer({ regions: [{ name: 'test', socket, size: 16 << 20 }] });
@@ -153,10 +178,10 @@ t.test('an unplugged device: its channels end as died, and stay so', async (t) =
   const listener = await b.listen('s');
   const near = await a.connect('s');
   const far = (await listener.accept())!;
+  const listens = await a.listen('t');
   const waits = near.next();
   const members = await a.membership();
   const events = members[Symbol.asyncIterator]().next();
-  const listens = await a.listen('t');
   unplug();
   t.equal(near.end, 'died');
   t.equal(await waits, null);
