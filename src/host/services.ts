@@ -10,6 +10,7 @@ const MAX_ID = 0x7fffffff;
 export class Services {
   readonly #byId = new Map<number, ServiceListener>();
   readonly #byService = new Map<string, ServiceListener[]>();
+  readonly #bySlot = new Map<number, Set<ServiceListener>>();
   #nextId = 1;
 
   /** As they were. Throws a RangeError when two have one ID, or one slot listens to a service twice. */
@@ -52,6 +53,7 @@ export class Services {
     const listener = this.#byId.get(id);
     if (listener === undefined || listener.slot !== slot) return false;
     this.#byId.delete(id);
+    this.#bySlot.get(slot)!.delete(listener);
     tx.put(listenerKey(id), null);
     const same = this.#byService.get(listener.service)!;
     same.splice(same.indexOf(listener), 1);
@@ -65,11 +67,11 @@ export class Services {
 
   /** The listeners of a slot, oldest first. */
   of(slot: number): ServiceListener[] {
-    return [...this.#byId.values()].filter((listener) => listener.slot === slot);
+    return [...(this.#bySlot.get(slot) ?? [])];
   }
 
   count(slot: number): number {
-    return this.of(slot).length;
+    return this.#bySlot.get(slot)?.size ?? 0;
   }
 
   /**
@@ -96,6 +98,8 @@ export class Services {
 
   #enter(listener: ServiceListener): void {
     this.#byId.set(listener.id, listener);
+    const own = this.#bySlot.get(listener.slot) ?? new Set();
+    this.#bySlot.set(listener.slot, own.add(listener));
     const same = this.#byService.get(listener.service);
     if (same === undefined) this.#byService.set(listener.service, [listener]);
     else same.push(listener);
