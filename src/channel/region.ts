@@ -8,6 +8,7 @@ import {
   type MembershipOptions,
   publish,
   type RegionDevice,
+  type Statistics,
   Views,
   type WaitStrategy,
 } from '../membership/index.ts';
@@ -188,6 +189,11 @@ export class Region {
   /** [spins that found work, sleeps, bells, spurious bells] of this region's waiter. */
   waitStatistics(): number[] {
     return this.#attachment.waitStatistics();
+  }
+
+  /** What this member counted since it joined: messages, bytes, doorbells, sleeps. ERR_IVSHMEM_CLOSED once it has left. */
+  statistics(): Statistics {
+    return this.#attachment.statistics();
   }
 
   /** Calls back once when the device is unplugged; every channel has ended by then. */

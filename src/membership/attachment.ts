@@ -214,6 +214,22 @@ export class Attachment implements Mortal {
     return this.#waiter.statistics();
   }
 
+  /** What this member counted since it joined. ERR_IVSHMEM_CLOSED once it has left. */
+  statistics(): Statistics {
+    if (this.#state === 'closed') throw this.#closedError('count');
+    const [spins, sleeps, doorbellsTaken, doorbellsSpurious] = this.#waiter.statistics() as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const doorbellsRung = this.#doorbellsRung;
+    return {
+      ...this.#marks.traffic(),
+      ...{ doorbellsRung, doorbellsTaken, doorbellsSpurious, sleeps, spins },
+    };
+  }
+
   /** Word index of a slot's member block. */
   memberBase(slot: number): number {
     return ((this.header.memberPage + slot) * PAGE_BYTES) / 4;
@@ -324,19 +340,7 @@ export class Attachment implements Mortal {
   }
 
   #answerPulse(): void {
-    const answered = this.#pulse.answer(() => {
-      const [spins, sleeps, doorbellsTaken, doorbellsSpurious] = this.#waiter.statistics() as [
-        number,
-        number,
-        number,
-        number,
-      ];
-      const doorbellsRung = this.#doorbellsRung;
-      return {
-        ...this.#marks.traffic(),
-        ...{ doorbellsRung, doorbellsTaken, doorbellsSpurious, sleeps, spins },
-      };
-    });
+    const answered = this.#pulse.answer(() => this.statistics());
     // Who is suspected and lives again must not wait for the next pulse to be believed.
     if (answered && this.place !== null && looksSuspect(this.words, this.place, this.slot))
       this.notify(SERVER_SLOT, this.slot);

@@ -7,6 +7,6 @@ export { forEveryone } from './for-everyone.ts';
 export { joinDescription } from './join-description.ts';
 export type { LeaveReason, Member, MemberState } from './member.ts';
 export { Membership, type MembershipEvents, type MembershipOptions } from './membership.ts';
-export { write64 } from './pulse.ts';
+export { type Statistics, write64 } from './pulse.ts';
 export { Views } from './views.ts';
 export { adaptive, interrupt, loop, type WaitStrategy } from './wait.ts';
