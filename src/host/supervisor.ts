@@ -127,6 +127,7 @@ export class Supervisor {
 
   #warm(one: ServerProcess): void {
     one.warm = true;
+    this.#log.info({ pid: one.pid }, 'the next server is loaded');
     if (one === this.#upgrade) {
       this.#upgrade = null;
       this.#standby?.kill('SIGKILL');
