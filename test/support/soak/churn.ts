@@ -4,27 +4,35 @@ import { Program } from './process.ts';
 /** Members one worker has at a time. */
 const AT_ONCE = 4;
 /** A mortal worker is ended after up to this many joins. */
-const MORTAL_JOINS = 40;
+const MORTAL_JOINS = 24;
 
 export interface ChurnCounts {
   joined: number;
   /** Left in order. */
   left: number;
+  /** Met a server that was just killed, and asked again. */
+  retried: number;
   processes: number;
   killed: number;
   /** Ended by process.exit() with all its members open. */
   exited: number;
 }
 
-/** What a worker that was not ended has at its end, by its own account. */
-export interface WorkerEnd {
+/** What a process has: descriptors, and mappings of memory files. */
+interface Owned {
   readonly fds: number;
   readonly maps: number;
 }
 
+/** What a worker that was not ended has after its first member and at its end, by its own account. */
+export interface WorkerEnd {
+  readonly before: Owned;
+  readonly after: Owned;
+}
+
 /** Members that come and go, in processes: one that lasts, and mortal ones. */
 export class Churn {
-  readonly counts: ChurnCounts = { joined: 0, left: 0, processes: 0, killed: 0, exited: 0 };
+  readonly counts: ChurnCounts = { joined: 0, left: 0, retried: 0, processes: 0, killed: 0, exited: 0 };
   readonly #path: string;
   readonly #socket: string;
   readonly #random: Random;
@@ -39,7 +47,7 @@ export class Churn {
 
   /** A worker that makes `cycles` members and ends by itself. Rejects when it ends in another way. */
   async lasting(cycles: number, stop: () => boolean): Promise<WorkerEnd> {
-    const { program, text } = this.#start('lasting', cycles, () => {
+    const { program, text } = this.#start(`lasting-${this.counts.processes}`, cycles, () => {
       if (stop() && program.running) program.child.stdin!.write('enough\n');
     });
     const status = await program.ended;
@@ -49,7 +57,7 @@ export class Churn {
 
   /** Starts mortal workers one after the other until told to stop. */
   async mortal(stop: () => boolean): Promise<void> {
-    for (let n = 0; !stop() && !this.#stopping; n++) await this.#mortal(`mortal-${n}`);
+    while (!stop() && !this.#stopping) await this.#mortal(`mortal-${this.counts.processes}`);
   }
 
   async #mortal(name: string): Promise<void> {
@@ -86,6 +94,7 @@ export class Churn {
     const program = new Program(this.#path, words, (text) => {
       this.counts.joined += count(text, 'j');
       this.counts.left += count(text, 'l');
+      this.counts.retried += count(text, 'r');
       // The report at the end is short: the rest need not be kept.
       last = (last + text).slice(-1000);
       onText(text);

@@ -5,28 +5,37 @@ import { createInterface } from 'node:readline';
 /** What a process holds, as the kernel counts it. */
 export interface Holdings {
   readonly fds: number;
-  /** Of all memory files it has open: regions, journals. */
-  readonly memfdBytes: number;
+  /** Memory that journals take. */
+  readonly journalBytes: number;
   /** Memory that is its own, not the regions'. */
   readonly anonymousKiB: number;
 }
 
 export function holdings(pid: number): Holdings {
   const directory = `/proc/${pid}/fd`;
-  const files = new Map<number, number>();
   const fds = readdirSync(directory);
+  let journalBytes = 0;
   for (const fd of fds) {
     const path = `${directory}/${fd}`;
-    if (!readlinkSync(path).startsWith('/memfd:')) continue;
-    const { ino, size } = statSync(path);
-    files.set(ino, size);
+    // What it takes, not how long it is: a journal has its two halves far apart.
+    if (isJournal(path)) journalBytes += statSync(path).blocks * 512;
   }
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return {
     fds: fds.length,
-    memfdBytes: [...files.values()].reduce((sum, size) => sum + size, 0),
+    journalBytes,
     anonymousKiB: Number(/^RssAnon:\s+(\d+)/m.exec(status)![1]),
   };
+}
+
+function isJournal(path: string): boolean {
+  try {
+    return readlinkSync(path).startsWith('/memfd:ivshmem-state-');
+  } catch (error) {
+    // A descriptor that was closed since it was listed.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return false;
+  }
 }
 
 /** A program of the soak. `onText` gets what it writes as it comes. */

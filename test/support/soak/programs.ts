@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundle } from '../../../guest-image/payload.ts';
+import { bundle } from '../../../guest-image/bundle.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 

@@ -1,8 +1,9 @@
 /**
  * A member that stays: `survivor SOCKET NAME PEER`. It serves `echo` to everyone, and asks its peer all the time over channels
  * that must never end. One JSON line on stdout per event; orders on stdin: `ask` (opens the permanent channels), `report`,
- * `stop` (asks no more), `close`.
+ * `views FILE` (writes all events it saw), `stop` (asks no more), `close`.
  */
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Channel, interrupt, open } from '../../../src/index.ts';
@@ -27,6 +28,19 @@ const random = new Random(region.slot);
 let rounds = 0;
 let closing = false;
 const asking: Promise<void>[] = [];
+const members = await region.membership();
+/** Every event by its view, in a form that can be compared. */
+const views = new Map<number, string>();
+void (async () => {
+  let last = members.view;
+  for await (const event of members) {
+    const { type, view, member } = event;
+    if (view <= last) return harmed(`view ${view} after view ${last}`);
+    last = view;
+    const reason = event.type === 'leave' ? event.reason : '';
+    views.set(view, [type, reason, member.slot, member.epoch, member.name].join(' '));
+  }
+})().catch(harmed);
 void echo(await region.listen('echo'));
 say({ ready: true, slot: region.slot });
 
@@ -44,13 +58,17 @@ async function ask(channel: Channel): Promise<void> {
   }
 }
 
-const orders: Record<string, () => Promise<object> | object> = {
+const orders: Record<string, (path: string) => Promise<object> | object> = {
   async ask() {
     for (let i = 0; i < PERMANENT; i++)
       asking.push(ask(await region.connect('echo', { peer, queueSize: 64, dataBytes: 64 << 10 })));
     return { asking: PERMANENT };
   },
-  report: () => ({ rounds, tables: tablesOf(region.device.memory) }),
+  report: () => ({ rounds, tables: tablesOf(region.device.memory), members: members.list().length }),
+  views(path) {
+    writeFileSync(path, JSON.stringify([...views]));
+    return { views: views.size };
+  },
   /** Ends the asking, so that the peer may close. */
   async stop() {
     closing = true;
@@ -64,6 +82,6 @@ const orders: Record<string, () => Promise<object> | object> = {
   },
 };
 createInterface({ input: process.stdin }).on('line', async (line) => {
-  const [id, verb] = line.split(' ');
-  say({ order: Number(id), ...(await orders[verb!]!()) });
+  const [id, verb, path = ''] = line.split(' ');
+  say({ order: Number(id), ...(await orders[verb!]!(path)) });
 });

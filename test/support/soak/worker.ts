@@ -1,10 +1,11 @@
 /**
  * Members that come and go: `worker SOCKET NAME SEED CYCLES AT_ONCE`. One character on stdout per event: `j` joined, `l` left in
- * order; then a JSON line with what the process itself has left. It may be killed at any time; `exit` on stdin ends it without
- * closing anything.
+ * order, `r` had to ask again; then a JSON line with what the process itself has left. It may be killed at any time; `exit` on
+ * stdin ends it without closing anything, `enough` has it finish early.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Channel, interrupt, isIvshmemError, open, type Region } from '../../../src/index.ts';
 import { MEMBER_W, OP_CLOSE, OP_CONNECT } from '../../../src/memory/layout.ts';
 import { Random } from '../random.ts';
@@ -18,7 +19,27 @@ const POOLS = ['pool-a', 'pool-b', 'pool-c'];
 const SURVIVORS = ['stay-1', 'stay-2'];
 /** Refused for want of a listener, of memory or of quota: what a member must live with where others come and go. */
 const EXPECTED = new Set(['ERR_IVSHMEM_REFUSED']);
+/** A member that leaves does not wait for what it has begun. */
+const CLOSED = new Set(['ERR_IVSHMEM_CLOSED']);
+const unless =
+  (codes: ReadonlySet<string>) =>
+  (error: unknown): void => {
+    if (!isIvshmemError(error) || !codes.has(error.code)) throw error;
+  };
+const unlessClosed = unless(CLOSED);
 const tell = (event: string): void => void process.stdout.write(event);
+
+/** A server that is killed takes the connections with it that it has just accepted: who has not got a slot yet asks again. */
+async function retry<T>(join: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await join();
+    } catch (error) {
+      if (!isIvshmemError(error, 'ERR_IVSHMEM_HOST_CLOSED')) throw error;
+      tell('r');
+    }
+  }
+}
 
 interface Stay {
   readonly region: Region;
@@ -63,26 +84,39 @@ const actions: ((stay: Stay) => Promise<void>)[] = [
   },
 ];
 
+/** The rest of what a member can do, which takes no channel. */
+const others: ((region: Region) => Promise<unknown>)[] = [
+  async (region) => {
+    const members = await region.membership();
+    await members.describe({ addresses: [`10.0.0.${random.below(255)}`], labels: { n: `${random.bits()}` } });
+    if (members.get('stay-1')?.state !== 'active') throw new Error('a member that stays is not there');
+    if (random.oneIn(2)) members.close();
+  },
+  async (region) => {
+    // Others come and go all the time; this member may be the last, and leaves then.
+    for await (const { view } of await region.membership()) if (view > 0) break;
+  },
+  (region) => region.drain(),
+];
+
 /** A member in order: joins, does a few things at once, leaves. */
 async function orderly(id: string): Promise<void> {
-  const region = await open({ socket, name: id, ...(random.oneIn(2) ? { wait: interrupt } : {}) });
+  const wait = random.oneIn(2) ? { wait: interrupt } : {};
+  const region = await retry(() => open({ socket, name: id, ...wait }));
   tell('j');
   const stay = { region, channels: [] };
   const doing = Array.from({ length: 1 + random.below(5) }, () =>
-    random
-      .pick(actions)(stay)
-      .catch((error: unknown) => {
-        if (!isIvshmemError(error) || !EXPECTED.has(error.code)) throw error;
-      }),
+    random.pick(actions)(stay).catch(unless(EXPECTED)),
   );
+  if (random.oneIn(2)) void others[random.below(others.length)]!(region).catch(unlessClosed);
   await Promise.all(doing);
-  await region.close();
+  await region.close(random.oneIn(8) ? { reason: 'migrated' } : {});
   tell('l');
 }
 
 /** A member that plays the mailbox by hand, and goes in the middle of a request, sent or only half written. */
 async function disorderly(id: string): Promise<void> {
-  const member = await RawMember.join(socket);
+  const member = await retry(() => RawMember.join(socket));
   tell('j');
   await member.hello(id, 1 + random.below(2 ** 31));
   if (random.oneIn(2)) await member.listen(`raw-${id}`);
@@ -115,6 +149,11 @@ const series = async (): Promise<void> => {
     await (random.oneIn(16) ? disorderly(id) : orderly(id));
   }
 };
+// What the first member makes the process open for good, as the loop's own descriptors, is there from then on.
+await orderly(`${name}-first`);
+const before = ownResources();
 await Promise.all(Array.from({ length: Number(atOnce) }, series));
-process.stdout.write(`\n${JSON.stringify(ownResources())}\n`);
+// Descriptors are closed by the loop, a turn after the member is.
+for (let turn = 0; turn < 100 && ownResources().fds > before.fds; turn++) await delay(10);
+process.stdout.write(`\n${JSON.stringify({ before, after: ownResources() })}\n`);
 process.stdin.destroy();

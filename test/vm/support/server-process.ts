@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
 import type { ServerStatus } from '../../../src/host/status.ts';
 
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
@@ -11,20 +12,6 @@ const DEADLINE_MS = 60_000;
 export interface ServedRegion {
   readonly name: string;
   readonly socket: string;
-  /** More keys of the region's table, as TOML values. */
-  readonly keys?: Readonly<Record<string, string | number>>;
-}
-
-export interface ServerProcessOptions {
-  /** Another program than the command in src/: a compiled one. */
-  readonly program?: string;
-  /** More words after `server --config FILE`. */
-  readonly flags?: readonly string[];
-}
-
-/** Where cleaning up is registered: a tap test, or a program's own list. */
-export interface Teardown {
-  teardown(clean: () => Promise<unknown>): void;
 }
 
 /** `ivshmem server` in a process of its own, so that a crash would show. */
@@ -48,23 +35,13 @@ export class ServerProcess {
   }
 
   /** Starts it with some regions of `size` and waits until it serves. */
-  static async start(
-    t: Teardown,
-    directory: string,
-    regions: readonly ServedRegion[],
-    size: string,
-    { program, flags = [] }: ServerProcessOptions = {},
-  ) {
+  static async start(t: Test, directory: string, regions: readonly ServedRegion[], size: string) {
     const file = join(directory, 'server.toml');
-    const tables = regions.map(({ keys, ...region }) => {
-      const table = Object.entries({ ...region, size, ...keys });
-      return ['[[regions]]', ...table.map(([key, value]) => `${key} = ${JSON.stringify(value)}`), ''].join(
-        '\n',
-      );
-    });
+    const tables = regions.map(
+      ({ name, socket }) => `[[regions]]\nname = "${name}"\nsocket = "${socket}"\nsize = "${size}"\n`,
+    );
     writeFileSync(file, tables.join('\n'));
-    const words = program === undefined ? ['--import', 'tsx', main] : [program];
-    const child = spawn(process.execPath, [...words, 'server', '--config', file, ...flags], {
+    const child = spawn(process.execPath, ['--import', 'tsx', main, 'server', '--config', file], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '' },
     });
@@ -73,11 +50,6 @@ export class ServerProcess {
     const listening = () => server.#log.filter(({ msg }) => msg === 'listening').length === regions.length;
     await server.#until(listening, 'listening socket');
     return server;
-  }
-
-  /** Of the command that was started: under --supervised the supervisor's. */
-  get pid(): number {
-    return this.#child.pid!;
   }
 
   get running(): boolean {
@@ -103,7 +75,7 @@ export class ServerProcess {
 
   #until(passes: () => boolean, what: string, ending = false): Promise<void> {
     return new Promise((resolve, reject) => {
-      const tail = () => JSON.stringify(this.#log.slice(-12));
+      const tail = () => JSON.stringify(this.#log.slice(-3));
       const timer = setTimeout(
         () => reject(new Error(`the server: no ${what} within ${DEADLINE_MS} ms: ${tail()}`)),
         DEADLINE_MS,
