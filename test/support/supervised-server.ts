@@ -15,7 +15,7 @@ const PROGRAM = `${FOLDER}ivshmem-${process.pid}.mjs`;
 let bundled: Promise<unknown> | null = null;
 
 /** The program in one file, which starts several times as fast as its sources. */
-async function bundle(): Promise<void> {
+export async function bundledServer(): Promise<string> {
   bundled ??= build({
     entryPoints: [MAIN],
     outfile: PROGRAM,
@@ -27,6 +27,17 @@ async function bundle(): Promise<void> {
     logLevel: 'warning',
   }).then(() => process.once('exit', () => rmSync(PROGRAM, { force: true })));
   await bundled;
+  return PROGRAM;
+}
+
+/** What the server of a region says of it. */
+export async function serverStatus(socket: string): Promise<RegionStatus> {
+  const client = await ControlClient.connect(`${socket}.control`);
+  try {
+    return (await client.ask({ op: 'status' })).status;
+  } finally {
+    client.close();
+  }
 }
 
 /** `ivshmem server` as a program of its own. */
@@ -54,7 +65,7 @@ export class ServerProgram {
   }
 
   static async start(socket: string, ...args: readonly string[]): Promise<ServerProgram> {
-    await bundle();
+    await bundledServer();
     const { NODE_OPTIONS: _, NOTIFY_SOCKET: _2, ...env } = process.env;
     const program = new ServerProgram(socket, args, env);
     await program.logs(args.includes('--supervised') ? 'the server serves' : 'listening');
@@ -85,13 +96,8 @@ export class ServerProgram {
     await this.logs('the server serves', times + 1);
   }
 
-  async status(): Promise<RegionStatus> {
-    const client = await ControlClient.connect(`${this.socket}.control`);
-    try {
-      return (await client.ask({ op: 'status' })).status;
-    } finally {
-      client.close();
-    }
+  status(): Promise<RegionStatus> {
+    return serverStatus(this.socket);
   }
 
   /** Ends it in order; its exit status. */
