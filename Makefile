@@ -39,6 +39,10 @@ test: build ## Run everything: lint, types, unit, protocol and sanitizer tests w
 qemu-test: native ## Run the tests in VMs
 	npx tsx test/run.ts vm
 
+.PHONY: soak
+soak: native ## Have 10,000 members join and leave beside two that stay, then count what is left (SOAK_CYCLES, SOAK_SECONDS)
+	npx tsx test/support/soak/run.ts
+
 .PHONY: bench
 bench: native ## Measure beside C floors and peers, then between two VMs (root: installs the peers' Debian packages)
 	bench/prerequisites.sh
