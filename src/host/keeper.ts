@@ -76,6 +76,8 @@ export class RegionKeeper {
   }
 
   keep(part: string, fd: number): void {
+    // systemd holds as many under a name as it is given.
+    this.forget(part);
     this.#names.add(part);
     this.#keeper?.keep(keptName(this.#region, part), fd);
   }

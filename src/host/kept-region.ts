@@ -4,7 +4,7 @@ import { openControl, openListener, Undo } from './fresh-region.ts';
 import { SENT_IN_DOUBT } from './handshake.ts';
 import { Journal } from './journal.ts';
 import type { RegionKeeper } from './keeper.ts';
-import { bellPart, type KeptRegion } from './kept.ts';
+import { bellPart, clientPart, type KeptRegion } from './kept.ts';
 import { adopted, type Listener } from './listener.ts';
 import { adoptDirectory, adoptMemory, openDirectory, type RegionMemory } from './memory-source.ts';
 import { type RegionRecords, readRecords } from './records.ts';
@@ -59,8 +59,10 @@ export function keptSources(
     for (const { id, sent } of records.slots) {
       const socket = clients.get(id);
       if (sent !== SENT_IN_DOUBT || socket === undefined) continue;
+      // Its end is noticed only when nobody holds it any more.
       clients.delete(id);
       closeSync(socket);
+      keeper.forget(clientPart(id));
     }
     check(config, eventfds, records);
     const old = {

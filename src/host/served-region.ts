@@ -79,10 +79,7 @@ export class ServedRegion {
     const { keeper } = this.#sources;
     const wanted = (part: string): boolean => part !== 'state' && (made === null || made.has(part));
     for (const [part, fd] of this.descriptors()) {
-      if (!wanted(part)) continue;
-      // What it has under this name is another one.
-      keeper.forget(part);
-      keeper.keep(part, fd);
+      if (wanted(part)) keeper.keep(part, fd);
     }
     if (made === null) keeper.keep('state', this.#sources.state);
   }
