@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { IvshmemError } from '../errors/index.ts';
-import type { Log, ServerConfigInput } from '../host/index.ts';
+import type { Log, ServerConfig, ServerConfigInput } from '../host/index.ts';
 import { printLine } from './print.ts';
 
 type Host = typeof import('../host/index.ts');
@@ -12,6 +12,7 @@ interface Flags {
   readonly config?: string;
   readonly check?: boolean;
   readonly log?: string;
+  readonly metrics?: string;
   readonly admit?: string[];
   readonly [regionKey: string]: unknown;
 }
@@ -52,6 +53,7 @@ export function register(program: Command): void {
     .option('--log <level>', 'fatal, error, warn, info, debug, trace or silent (default: info)')
     .option('--control <path>', 'where operators ask (default: the socket with .control added)')
     .option('--directory <path>', 'repeat who is here in this file, which members cannot write')
+    .option('--metrics <address>', 'serve metrics for Prometheus on address:port or a UNIX socket')
     .option('--supervised', 'keep a second process loaded that goes on where a server that died was')
     .option('--replace', 'take the regions over from the running server')
     .addOption(new Option('--standby <socket>', 'wait for the word of a supervisor').hideHelp())
@@ -66,7 +68,12 @@ async function run(flags: Flags): Promise<void> {
     flags.config === undefined
       ? [fromFlags(flags), 'given by the flags']
       : [readConfig(fromFile(flags)), `of ${flags.config} and the flags`];
-  const config = parseConfig(flags.log === undefined ? given : { ...given, log: flags.log }, on);
+  const { log: level, metrics } = flags;
+  const more = {
+    ...(level === undefined ? {} : { log: level }),
+    ...(metrics === undefined ? {} : { metrics }),
+  };
+  const config = parseConfig({ ...given, ...more }, on);
   if (flags.check) {
     printLine(`${config.regions.length} region(s): ${config.regions.map(({ name }) => name).join(', ')}`);
     return;
@@ -75,7 +82,7 @@ async function run(flags: Flags): Promise<void> {
   // Synchronous: a line written before a crash is there to read.
   const log = pino({ level: config.log, base: null }, pino.destination({ dest: 2, sync: true }));
   if (flags.supervised) await supervise(host, log);
-  else await serve(host, config as ServerConfigInput, flags, log);
+  else await serve(host, config, flags, log);
 }
 
 /** The same command line, without the supervisor, is the server's. */
@@ -94,15 +101,15 @@ async function supervise({ Supervisor }: Host, log: Log): Promise<void> {
   process.exitCode = await supervisor.ended;
 }
 
-async function serve(host: Host, config: ServerConfigInput, flags: Flags, log: Log): Promise<void> {
-  const keeper = host.keeperOf(process.env, log);
+async function serve(host: Host, config: ServerConfig, flags: Flags, log: Log): Promise<void> {
+  const keeper = host.keeperOf(process.env, log, config.regions, flags.standby !== undefined);
   const { sockets, kept } =
     flags.standby === undefined
       ? host.passedDescriptors(process.env, process.pid)
       : { sockets: new Map<string, number>(), kept: await host.receiveWord(flags.standby) };
   // null: the supervisor is gone, and nobody shall serve.
   if (kept === null) return;
-  const server = await host.createServer(config, {
+  const server = await host.createServer(config as ServerConfigInput, {
     log,
     sockets,
     kept,
@@ -110,13 +117,10 @@ async function serve(host: Host, config: ServerConfigInput, flags: Flags, log: L
     replace: flags.replace === true && kept.size === 0,
   });
   process.once('SIGTERM', (signal) => {
-    log.info({ signal }, keeper === null ? 'stopping' : 'leaving the regions to the next server');
-    if (keeper === null) {
-      void server.close();
-      return;
-    }
-    keeper.stopping();
-    process.exit();
+    log.info({ signal }, keeper?.holds ? 'leaving the regions to the next server' : 'stopping');
+    keeper?.stopping();
+    if (keeper?.holds) process.exit();
+    void server.close();
   });
   process.once('SIGINT', (signal) => {
     log.info({ signal }, 'stopping');

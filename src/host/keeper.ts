@@ -1,5 +1,5 @@
 import { binding } from '../native/binding.ts';
-import { keptName } from './kept.ts';
+import { bellPart, keptName } from './kept.ts';
 import type { Log } from './log.ts';
 
 /**
@@ -7,6 +7,8 @@ import type { Log } from './log.ts';
  * with datagrams (sd_notify(3)), which arrive in order and although the sender died right after.
  */
 export interface Keeper {
+  /** Whether it gives back what it is given; otherwise it only wants to be told of the server. */
+  readonly holds: boolean;
   /** Holds a duplicate of `fd` under `name` from now on. The caller keeps its own. */
   keep(name: string, fd: number): void;
   /** Lets go of what is held under `name`. */
@@ -20,19 +22,23 @@ export interface Keeper {
 export class NotifyKeeper implements Keeper {
   readonly #socket: string;
   readonly #log: Log;
+  readonly holds: boolean;
   #lost = false;
 
-  constructor(socket: string, log: Log) {
+  constructor(socket: string, log: Log, holds = true) {
     this.#socket = socket;
     this.#log = log;
+    this.holds = holds;
   }
 
   keep(name: string, fd: number): void {
+    if (!this.holds) return;
     // FDPOLL=0: otherwise systemd drops a client's socket when its process ends, and that of a listener never.
     this.#send(`FDSTORE=1\nFDNAME=${name}\nFDPOLL=0`, fd);
   }
 
   forget(name: string): void {
+    if (!this.holds) return;
     this.#send(`FDSTOREREMOVE=1\nFDNAME=${name}`, -1);
   }
 
@@ -58,10 +64,37 @@ export class NotifyKeeper implements Keeper {
   }
 }
 
-/** The keeper of this process by its environment, null when there is none. */
-export function keeperOf(env: NodeJS.ProcessEnv, log: Log): Keeper | null {
+/**
+ * systemd gives all names back in one environment variable, and the kernel takes none longer than MAX_ARG_STRLEN (128 KiB): with
+ * more the server could never be started again.
+ */
+const MOST_NAME_BYTES = 120 << 10;
+
+/**
+ * The keeper of this process by its environment, null when there is none. `supervised`: it is `ivshmem server --supervised`,
+ * which has no limit.
+ */
+export function keeperOf(
+  env: NodeJS.ProcessEnv,
+  log: Log,
+  regions: readonly { readonly name: string; readonly slots: number; readonly vectors: number }[],
+  supervised: boolean,
+): Keeper | null {
   const socket = env.NOTIFY_SOCKET;
-  return socket === undefined || socket === '' ? null : new NotifyKeeper(socket, log);
+  if (socket === undefined || socket === '') return null;
+  const bytes = regions.reduce((sum, { name, slots, vectors }) => {
+    // Each bell and client is named once; the handful of others is in the difference to the limit.
+    const longest = keptName(name, bellPart(slots, vectors)).length + 1;
+    return sum + slots * (vectors + 1) * longest;
+  }, 0);
+  const holds = supervised || bytes <= MOST_NAME_BYTES;
+  if (!holds) {
+    log.error(
+      { bytes, most: MOST_NAME_BYTES },
+      'too many descriptors for systemd to keep; a restart will end the regions',
+    );
+  }
+  return new NotifyKeeper(socket, log, holds);
 }
 
 /** What a region gives to its keeper, and no more once it is closed. Without a keeper it does nothing. */

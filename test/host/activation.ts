@@ -13,6 +13,20 @@ t.test('sockets passed by systemd', async (t) => {
   t.same(env, { PATH: 'x' }, 'the variables are gone');
 });
 
+t.test('what was kept is told from sockets', async (t) => {
+  const names = 'red:red.state:red.bell.0.1:a%2Eb.client.7:red.other';
+  const passed = passedDescriptors({ LISTEN_PID: '42', LISTEN_FDS: '5', LISTEN_FDNAMES: names }, 42);
+  t.same([...passed.sockets.keys()], ['red', 'red.other']);
+  t.same(
+    [...passed.kept],
+    [
+      ['red.state', 4],
+      ['red.bell.0.1', 5],
+      ['a%2Eb.client.7', 6],
+    ],
+  );
+});
+
 t.test('sockets for another process, or none', async (t) => {
   t.equal(passedDescriptors({}, 42).sockets.size, 0);
   t.equal(passedDescriptors({ LISTEN_PID: '41', LISTEN_FDS: '1', LISTEN_FDNAMES: 'a' }, 42).sockets.size, 0);

@@ -16,6 +16,7 @@ let sockets = 0;
 
 /** Notes what is kept; the numbers are the server's own. */
 class NotingKeeper implements Keeper {
+  readonly holds = true;
   readonly kept = new Map<string, number>();
   served = 0;
 
