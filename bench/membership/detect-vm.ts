@@ -13,6 +13,8 @@ export interface VmChange {
   readonly kind: Kind;
   /** Who came or went. */
   readonly from: 'host' | 'vm';
+  /** A join by a process that never joined before. */
+  readonly cold: boolean;
   readonly view: number;
   /** From the cause to the event, milliseconds, at each VM (each other VM). */
   readonly ms: readonly number[];
@@ -78,7 +80,8 @@ class Taker {
   /** A host process joins and goes. */
   async host({ paced, unit }: Step, name: string): Promise<void> {
     const program = unit === 'crash' ? await this.#vms.spare('victim') : this.#vms.mover;
-    await this.#look('join', name, paced, async () => (await program.ask<Done>('join', name)).at);
+    const cold = unit === 'crash';
+    await this.#look('join', name, paced, async () => (await program.ask<Done>('join', name)).at, cold);
     await this.#look(unit, name, paced, async () => {
       if (unit === 'leave') return (await program.ask<Done>('leave', name)).at;
       const at = now();
@@ -104,7 +107,13 @@ class Taker {
   }
 
   /** `make` resolves with the time of the cause, or with the slot of the VM that marks it. */
-  async #look(kind: Kind, name: string, paced: boolean, make: () => Promise<number>): Promise<void> {
+  async #look(
+    kind: Kind,
+    name: string,
+    paced: boolean,
+    make: () => Promise<number>,
+    cold = false,
+  ): Promise<void> {
     const guest = this.#slots.find((one) => one.name === name);
     const slots = this.#slots.filter((one) => one !== guest).map(({ slot }) => slot);
     await delay(paced ? CATCH_UP_MS + this.#random() * 1000 : BEGIN_MS);
@@ -122,7 +131,7 @@ class Taker {
     const watch = await looking;
     const at = guest === undefined ? made : markSeen(watch.acks, made);
     const change = at === null ? 'it did not say when' : evaluate(watch, kind, name, at, slots, paced);
-    const where = { round: this.#round, kind, from: guest === undefined ? 'host' : 'vm' } as const;
+    const where = { round: this.#round, kind, cold, from: guest === undefined ? 'host' : 'vm' } as const;
     if (typeof change === 'string')
       this.result.wrong.push(`round ${this.#round}: ${kind} of ${name}: ${change}`);
     else this.result.changes.push({ ...where, ...change });

@@ -9,7 +9,7 @@ import { now } from './clock.ts';
 import type { Gap } from './gaps.ts';
 import { Program } from './program.ts';
 
-/** What happens in a window: the server is killed or replaced, nothing, or a program as large as the server starts. */
+/** What happens in a window: the server is killed or replaced, nothing, or a server of another region starts. */
 export type Event = 'kill' | 'replace' | 'no-restart' | 'unrelated-start';
 export const events: readonly Event[] = ['kill', 'replace', 'no-restart', 'unrelated-start'];
 
@@ -27,6 +27,10 @@ export interface RestartSample {
 
 /** From the begin of a window to the event. */
 const BEFORE_MS = 300;
+/** After a restart: until the supervisor has a server on standby again, and takes another end for no short life. */
+const AFTER_MS = 1200;
+/** From when a server says that it serves to its answers: what it found waiting comes first. */
+const ANSWER_MS = 300;
 /** Longer than compilers take. */
 const WARM_UP_MS = 2000;
 /** Longest wait for a server to be there. */
@@ -35,7 +39,7 @@ const PATIENCE_MS = 30_000;
 /** The server as a program with what keeps it, and three members: two exchange messages all the time, one makes requests. */
 export class Restarts {
   readonly #directory = mkdtempSync(path.join(tmpdir(), 'ivshmem-bench-'));
-  readonly #socket = path.join(this.#directory, 'region.sock');
+  readonly #socket = path.join(this.#directory, 'bench.sock');
   readonly #command: string;
   readonly #windowMs: number;
   readonly #processes = new Set<ChildProcess>();
@@ -74,7 +78,7 @@ export class Restarts {
   }
 
   async #start(exchange: string): Promise<void> {
-    this.#server('--supervised');
+    this.#server('bench', '--supervised');
     await this.#serving(1);
     const member = async (name: string) => {
       const program = Program.start(exchange, [this.#socket, name], name);
@@ -100,9 +104,10 @@ export class Restarts {
     const at = now();
     const after = await this.#make(event);
     await delay(this.#windowMs - BEFORE_MS);
+    await after();
     const data = await asking!.ask<Gap>('end', begin);
     const membership = await requesting!.ask<Gap>('end', event === 'kill' ? at : begin);
-    await after();
+    if (event === 'kill' || event === 'replace') await delay(AFTER_MS);
     const counts = { replies: data.replies, answers: membership.replies };
     return { event, round, dataMs: data.ms, membershipMs: membership.ms, ...counts };
   }
@@ -113,27 +118,28 @@ export class Restarts {
     if (event === 'kill') {
       const before = this.#served;
       process.kill(this.#activePid(), 'SIGKILL');
-      return () => this.#serving(before + 1);
+      return () => this.#answering(before + 1);
     }
     if (event === 'unrelated-start') {
-      const child = this.#server('--check');
-      return () => this.#ended(child);
+      const child = this.#server('other', '--supervised');
+      return () => this.#end(child);
     }
     const before = this.#served;
-    this.#server('--supervised', '--replace');
-    return () => this.#serving(before + 1);
+    this.#server('bench', '--supervised', '--replace');
+    return () => this.#answering(before + 1);
   }
 
-  #server(...more: string[]): ChildProcess {
-    const flags = ['--name', 'bench', '--socket', this.#socket, '--size', '64M', '--log', 'info'];
-    const child = spawn(process.execPath, [this.#command, 'server', ...flags, ...more], {
+  #server(name: 'bench' | 'other', ...more: string[]): ChildProcess {
+    const socket = path.join(this.#directory, `${name}.sock`);
+    const flags = ['--name', name, '--socket', socket, '--size', '64M', '--log', 'info', ...more];
+    const child = spawn(process.execPath, [this.#command, 'server', ...flags], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '' },
     });
     this.#processes.add(child);
     child.once('exit', () => this.#processes.delete(child));
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.#log += text;
+      if (name === 'bench') this.#log += text;
     });
     return child;
   }
@@ -151,6 +157,11 @@ export class Restarts {
   #activePid(): number {
     const { pid } = JSON.parse(this.#lines.at(-1)!) as { readonly pid: number };
     return pid;
+  }
+
+  async #answering(times: number): Promise<void> {
+    await this.#serving(times);
+    await delay(ANSWER_MS);
   }
 
   /** Resolves when a server has begun to serve so many times. */

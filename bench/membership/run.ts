@@ -31,13 +31,15 @@ const full: Settings = {
   units: { pacedLeaves: 2, pacedCrashes: 2, leaves: 20, crashes: 6 },
   idle: { windowMs: 10_000, settleMs: 12_000 },
   restartMs: 2000,
+  brief: false,
 };
 const look: Settings = {
   rounds: 3,
   sizes: [2, 8],
   units: { pacedLeaves: 1, pacedCrashes: 1, leaves: 5, crashes: 2 },
-  idle: { windowMs: 1000, settleMs: 500 },
-  restartMs: 1200,
+  idle: { windowMs: 800, settleMs: 400 },
+  restartMs: 800,
+  brief: true,
 };
 
 /** `bench membership`: runs, prints, writes. Exit status 1 when something was not measured or not seen. */
