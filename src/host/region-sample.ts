@@ -13,6 +13,7 @@ export function regionSample(config: RegionConfig, core: RegionCore, memory: Arr
     region: config.name,
     at: Date.now(),
     view: views.view,
+    sizeBytes: config.size,
     slots: config.slots,
     channelEntries: config.channels,
     heapBytes: config.size - tables.heapPage * PAGE_BYTES,

@@ -137,7 +137,14 @@ export function controlOf(region: {
   return region.socket === undefined ? null : controlPath(region.socket);
 }
 
+/** A path, '@name', or 'address:port' (an IPv6 address in brackets). */
+const endpoint = z
+  .string()
+  .regex(/^([/@].+|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5})$/, 'address:port, an absolute path, or @name');
+
 export const serverSchema = z.strictObject({
+  /** Where Prometheus asks; nowhere without. */
+  metrics: endpoint.optional(),
   log: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   regions: z
     .array(region)

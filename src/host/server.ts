@@ -4,6 +4,7 @@ import { parseConfig } from './config.ts';
 import type { Keeper } from './keeper.ts';
 import { clientPart } from './kept.ts';
 import { type Log, silentLog } from './log.ts';
+import type { MetricsServer } from './metrics-server.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { MAX_REFUSED } from './refused.ts';
 import { RegionServer } from './region-server.ts';
@@ -14,6 +15,9 @@ import type { ServerStatus } from './status.ts';
 /** Descriptors for the program itself: the loop, logs; and per region memory, directory, journal and two listening sockets. */
 const SPARE_DESCRIPTORS = 64;
 const PER_REGION = 8;
+
+/** How long the server before this one may take to let go of the metrics' address. */
+const METRICS_PATIENCE_MS = 10_000;
 
 export interface ServerOptions {
   /** Where to log; a pino logger, or nothing. */
@@ -31,6 +35,7 @@ export interface ServerOptions {
 /** A running server. It keeps the process alive until closed. */
 export class IvshmemServer {
   readonly #regions = new Set<ServedRegion>();
+  #metrics: MetricsServer | null = null;
   #ended: () => void = () => {};
   /** Resolves when the last region was closed or handed over. */
   readonly ended: Promise<void>;
@@ -57,6 +62,22 @@ export class IvshmemServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Port of the metrics; 0 when they are not served over TCP. */
+  get metricsPort(): number {
+    return this.#metrics?.port ?? 0;
+  }
+
+  /** Serves metrics of the regions as long as there is one. For createServer. Throws ERR_IVSHMEM_SERVER_METRICS. */
+  async measure(on: string, log: Log, patienceMs = 0): Promise<void> {
+    // Loaded on demand: most servers go without.
+    const { ServerMetrics } = await import('./metrics.ts');
+    const { MetricsServer } = await import('./metrics-server.ts');
+    const metrics = new ServerMetrics(() => this.regions.map(({ server }) => server));
+    const opened = await MetricsServer.open(on, metrics, log, patienceMs);
+    this.#metrics = opened;
+    void this.ended.then(() => opened.close());
   }
 
   /** Serves one more region. For createServer. */
@@ -89,30 +110,42 @@ export class IvshmemServer {
 
 /**
  * Serves the regions of a configuration; resolves when all of them listen. When one cannot be served none is. Throws
- * ERR_IVSHMEM_SERVER_CONFIG, _FD_LIMIT, _MEMORY, _SOCKET, _SOCKET_BUSY, _ACTIVATION, _STATE or _HANDOVER.
+ * ERR_IVSHMEM_SERVER_CONFIG, _FD_LIMIT, _MEMORY, _SOCKET, _SOCKET_BUSY, _ACTIVATION, _METRICS, _STATE or _HANDOVER.
  */
 export async function createServer(
   input: ServerConfigInput,
   options: ServerOptions = {},
 ): Promise<IvshmemServer> {
-  const { regions } = parseConfig(input, 'given to createServer');
+  const { regions, metrics } = parseConfig(input, 'given to createServer');
   const { sockets = new Map<string, number>(), keeper = null, log = silentLog } = options;
   checkActivation(regions, sockets);
   checkDescriptors(regions);
+  const server = new IvshmemServer();
+  const goesOn = options.replace === true || (options.kept?.size ?? 0) > 0;
+  if (metrics !== undefined && !goesOn) await server.measure(metrics, log);
   const prepared = await prepare(regions, {
     sockets,
     kept: options.kept ?? new Map(),
     keeper,
     log,
     replace: options.replace ?? false,
+  }).catch(async (error: unknown) => {
+    await server.close();
+    throw error;
   });
-  const server = new IvshmemServer();
   try {
     for (const one of prepared) server.add(one, log.child({ region: one.config.name }));
   } catch (error) {
     for (const one of prepared.slice(server.regions.length)) one.release();
     for (const region of server.regions) region.abandon();
+    await server.close();
     throw error;
+  }
+  if (metrics !== undefined && goesOn) {
+    // Members come first: what fails here is told, and that is all. The server before this one may still have the address.
+    server
+      .measure(metrics, log, METRICS_PATIENCE_MS)
+      .catch((error) => log.error({ err: error }, 'no metrics'));
   }
   keeper?.ready();
   return server;

@@ -68,6 +68,7 @@ export class RegionView {
       region: header.name,
       at: Date.now(),
       view: this.view,
+      sizeBytes: header.regionPages * PAGE_BYTES,
       slots: header.slots,
       channelEntries: header.channels,
       heapBytes: (header.regionPages - header.heapPage) * PAGE_BYTES,

@@ -64,7 +64,11 @@ export interface RegionSample {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly view: number;
+  /** Of the whole region. */
+  readonly sizeBytes: number;
+  /** The server's own, slot 0, included. */
   readonly slots: number;
+  /** Of the channel table; channel 0 is none. */
   readonly channelEntries: number;
   readonly heapBytes: number;
   /** Null where only shared memory is read: the server keeps the account. */

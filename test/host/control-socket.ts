@@ -54,6 +54,7 @@ class FakeRegion implements ControlSubject {
       region: this.name,
       at: 1,
       view: this.view,
+      sizeBytes: 8192,
       slots: 4,
       channelEntries: 8,
       heapBytes: 4096,
