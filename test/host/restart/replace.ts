@@ -103,6 +103,8 @@ t.test('an upgrade of a supervised server', { timeout: 60_000 }, async (t) => {
   }
   await asking.stop();
   t.ok(asking.answers > 0);
+  await two.close();
+  await one.close();
   t.equal(await program.stop('SIGINT'), 0);
   t.same(program.complaints, []);
 });

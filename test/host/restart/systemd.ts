@@ -53,8 +53,8 @@ t.test(
       await until('answers come', () => asking.answers > answers);
     }
     await asking.stop();
-  await two.close();
-  await one.close();
+    await two.close();
+    await one.close();
     await systemd.control('stop', 'ivshmem.service');
     t.equal(await systemd.control('show', '--value', '-p', 'NFileDescriptorStore', 'ivshmem.service'), '0');
   },
