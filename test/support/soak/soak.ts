@@ -7,6 +7,7 @@ import { until } from '../protocol/until.ts';
 import { Random } from '../random.ts';
 import { ServerProgram } from '../supervised-server.ts';
 import { Churn, type ChurnCounts } from './churn.ts';
+import { compareViews, type SeenEvent } from './compare-views.ts';
 import { type Holdings, holdings, Survivor } from './process.ts';
 import { buildPrograms } from './programs.ts';
 import type { TablesReport } from './tables.ts';
@@ -222,20 +223,16 @@ class Soak {
 
   /** Compares what the survivors saw, view by view. Resolves with how many views both saw. */
   async #views(): Promise<number> {
-    const seen: Map<number, string>[] = [];
+    const seen: Map<number, SeenEvent>[] = [];
     for (const survivor of this.#survivors) {
       const path = join(this.#directory, survivor.name);
       await survivor.order(`views ${path}`);
-      seen.push(new Map(JSON.parse(readFileSync(path, 'utf8')) as [number, string][]));
+      seen.push(new Map(JSON.parse(readFileSync(path, 'utf8')) as [number, SeenEvent][]));
     }
-    const [one, other] = seen as [Map<number, string>, Map<number, string>];
-    const common = [...one.keys()].filter((view) => other.has(view));
-    for (const view of common)
-      if (one.get(view) !== other.get(view))
-        this.#faults.push(`view ${view} is "${one.get(view)}" to one and "${other.get(view)}" to the other`);
-    const missed = one.size + other.size - 2 * common.length;
-    this.#options.log?.(`  ${common.length} views seen by both survivors, ${missed} by one of them`);
-    return common.length;
+    const { common, missed, faults } = compareViews(seen[0]!, seen[1]!);
+    this.#faults.push(...faults);
+    this.#options.log?.(`  ${common} views seen by both survivors, ${missed} by one of them`);
+    return common;
   }
 
   #same(what: string, expected: object, found: object): void {

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Channel, interrupt, open } from '../../../src/index.ts';
 import { Random } from '../random.ts';
+import type { SeenEvent } from './compare-views.ts';
 import { tablesOf } from './tables.ts';
 import { echo, fill, right } from './traffic.ts';
 
@@ -30,7 +31,7 @@ let closing = false;
 const asking: Promise<void>[] = [];
 const members = await region.membership();
 /** Every event by its view, in a form that can be compared. */
-const views = new Map<number, string>();
+const views = new Map<number, SeenEvent>();
 void (async () => {
   let last = members.view;
   for await (const event of members) {
@@ -38,7 +39,8 @@ void (async () => {
     if (view <= last) return harmed(`view ${view} after view ${last}`);
     last = view;
     const reason = event.type === 'leave' ? event.reason : '';
-    views.set(view, [type, reason, member.slot, member.epoch, member.name].join(' '));
+    const { slot, epoch, name } = member;
+    views.set(view, { what: `${type} ${reason}`, whom: `${slot} ${epoch} ${name}` });
   }
 })().catch(harmed);
 void echo(await region.listen('echo'));
