@@ -1,8 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { until } from './protocol/until.ts';
 
 const MANAGER = '/lib/systemd/systemd';
 
@@ -83,6 +84,11 @@ export class PrivateSystemd {
       this.#process.kill('SIGKILL');
       await exit;
     }
+    const clean = `mount -t cgroup2 none /sys/fs/cgroup && find /sys/fs/cgroup/${this.#group} -depth -type d -exec rmdir {} +`;
+    // Its processes die in their own time.
+    await until('the control group is gone', () => {
+      return spawnSync('unshare', ['--mount', '--cgroup', 'sh', '-c', clean]).status === 0;
+    });
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
