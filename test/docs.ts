@@ -185,7 +185,7 @@ t.test('the snippets of README and the API compile', async (t) => {
     bytes: 'Uint8Array',
   };
   const files: string[] = [];
-  for (const document of ['README.md', 'docs/api.md']) {
+  for (const document of ['README.md', 'docs/api.md', 'docs/membership.md']) {
     const snippets = codeOf(read(document)).filter(({ language }) => language === 'ts');
     t.ok(snippets.length > 1, `${document} has ${snippets.length}`);
     snippets.forEach(({ text }, index) => {
@@ -210,6 +210,7 @@ t.test('the snippets of README and the API compile', async (t) => {
         ivshmem: source('index.ts'),
         'ivshmem/vfio': source('vfio/index.ts'),
         'ivshmem/virtqueue': source('virtqueue/index.ts'),
+        'ivshmem/metrics': source('metrics/index.ts'),
         'ivshmem/server': source('host/index.ts'),
       },
     },

@@ -1,47 +1,106 @@
 /**
- * A region with members that exchange messages, until standard input ends: for pictures and for tests of `ivshmem top`.
- * Prints its socket when everything runs. A line on standard input is the name of one more member.
+ * A server and processes that exchange messages through its region, until standard input ends: for pictures of `ivshmem top`.
+ * Prints the socket when everything runs. Called with a socket and a role, it is one of the processes.
  */
-import { createInterface } from 'node:readline';
-import type { Channel } from '../../src/index.ts';
-import { connected, serveRegion } from './busy-region.ts';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type Channel, isIvshmemError, open, type Region } from '../../src/index.ts';
+import { serveRegion } from './busy-region.ts';
 
-const region = await serveRegion('default', { size: '64M', slots: 64, channels: 4096 });
+interface Role {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly listens: readonly string[];
+  /** Asks `service` so often, in bursts of `count` messages of `bytes`. */
+  readonly asks: readonly { service: string; count: number; bytes: number; everyMs: number }[];
+  readonly drains?: boolean;
+}
 
-const roles = [
-  { name: 'db-primary', addresses: ['10.0.0.11'], labels: { role: 'database' } },
-  { name: 'db-replica', addresses: ['10.0.0.12'], labels: { role: 'database' } },
-  { name: 'web-1', addresses: ['10.0.0.21', 'fd00::21'] },
-  { name: 'web-2', addresses: ['10.0.0.22'] },
-  { name: 'metrics', addresses: ['10.0.0.31'] },
+const roles: readonly Role[] = [
+  { name: 'db-primary', addresses: ['10.0.0.11'], listens: ['query'], asks: [] },
+  {
+    name: 'db-replica',
+    addresses: ['10.0.0.12'],
+    listens: ['counters'],
+    asks: [{ service: 'query', count: 4, bytes: 4096, everyMs: 10 }],
+  },
+  {
+    name: 'web-1',
+    addresses: ['10.0.0.21', 'fd00::21'],
+    listens: [],
+    asks: [
+      { service: 'query', count: 40, bytes: 180, everyMs: 10 },
+      { service: 'counters', count: 1, bytes: 512, everyMs: 50 },
+    ],
+  },
+  {
+    name: 'web-2',
+    addresses: ['10.0.0.22'],
+    listens: [],
+    asks: [{ service: 'query', count: 25, bytes: 180, everyMs: 20 }],
+    drains: true,
+  },
+  {
+    name: 'metrics',
+    addresses: ['10.0.0.31'],
+    listens: [],
+    asks: [{ service: 'counters', count: 2, bytes: 1500, everyMs: 100 }],
+  },
 ];
-const members = [];
-for (const { name, ...rest } of roles) members.push(await region.join(name, rest));
-const [primary, replica, first, second, metrics] = members;
 
-/** Sends bursts of `count` messages of `bytes` every `everyMs`. */
-function traffic(from: Channel, to: Channel, count: number, bytes: number, everyMs: number): void {
-  to.serve(() => {});
-  const message = new Uint8Array(bytes);
-  setInterval(() => {
-    for (let i = 0; i < count; i++) if (!from.send(message)) return;
-  }, everyMs);
+const [socket, roleName] = process.argv.slice(2);
+if (socket === undefined) await main();
+else await play(socket, roles.find(({ name }) => name === roleName)!);
+
+async function main(): Promise<void> {
+  const region = await serveRegion('default', { size: '64M', slots: 64, channels: 4096 });
+  const children: ChildProcess[] = [];
+  for (const { name } of roles) {
+    const words = [...process.execArgv, fileURLToPath(import.meta.url), region.socket, name];
+    const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(child);
+    await once(child.stdout!, 'data');
+  }
+  process.stdout.write(`${region.socket}\n`);
+  process.stdin.resume();
+  await once(process.stdin, 'end');
+  for (const child of children) child.kill();
+  await region.close();
+  process.exit();
 }
 
-for (const [listening, connecting, service, count, bytes, everyMs] of [
-  [primary, first, 'query', 40, 180, 10],
-  [primary, second, 'query-2', 25, 180, 10],
-  [replica, primary, 'journal', 4, 4096, 10],
-  [metrics, first, 'counters', 1, 512, 100],
-  [metrics, replica, 'counters-2', 1, 512, 250],
-] as const) {
-  const { connector, listener } = await connected(listening!, connecting!, service);
-  traffic(connector, listener, count, bytes, everyMs);
-  if (service.startsWith('query')) traffic(listener, connector, count, bytes * 4, everyMs);
+async function play(socket: string, { name, addresses, listens, asks, drains }: Role): Promise<void> {
+  const region = await open({ socket, name, addresses });
+  for (const service of listens) void answer(region, service);
+  for (const { service, count, bytes, everyMs } of asks) {
+    const channel = await connect(region, service);
+    channel.serve(() => {});
+    const message = new Uint8Array(bytes);
+    setInterval(() => {
+      for (let i = 0; i < count; i++) if (!channel.send(message)) return;
+    }, everyMs);
+  }
+  if (drains) await region.drain();
+  process.stdout.write('ready\n');
 }
-await second!.drain();
-process.stdout.write(`${region.socket}\n`);
 
-const lines = createInterface({ input: process.stdin });
-lines.on('line', (name) => void region.join(name));
-lines.on('close', () => void region.close().then(() => process.exit()));
+/** Answers each message with one of the same size. */
+async function answer(region: Region, service: string): Promise<void> {
+  for await (const channel of await region.listen(service)) {
+    channel.serve((message) => void channel.send(new Uint8Array(message.length)));
+  }
+}
+
+/** Until the one who listens is there. */
+async function connect(region: Region, service: string): Promise<Channel> {
+  for (;;) {
+    try {
+      return await region.connect(service);
+    } catch (error) {
+      if (!isIvshmemError(error)) throw error;
+      await delay(50);
+    }
+  }
+}

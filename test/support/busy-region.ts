@@ -18,10 +18,10 @@ export async function serveRegion(
   region: Partial<ServerConfigInput['regions'][number]> = {},
   config: Omit<ServerConfigInput, 'regions'> = {},
 ): Promise<Served> {
-  const socket = `@ivshmem-${name}-${process.pid}-${++count}`;
+  const { socket = `@ivshmem-${name}-${process.pid}-${++count}` } = region;
   const server = await createServer({
     ...config,
-    regions: [{ name, socket, size: '16M', slots: 16, ...region }],
+    regions: [{ name, size: '16M', slots: 16, ...region, socket }],
   });
   const members: Region[] = [];
   return {
