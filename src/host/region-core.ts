@@ -207,10 +207,11 @@ export class RegionCore {
 
   #openPublications(): void {
     const { views, shape } = this.truth;
-    views.publishTo(new Publication(this.tables.words, this.tables.membership, views.view));
+    const { membership, words } = this.tables;
+    views.publishTo(new Publication(words, membership, views.view, views.newest));
     if (this.#directory === null) return;
     const place = writeDirectory(this.#directory, shape.slots, shape.uuid);
-    views.publishTo(new Publication(new Int32Array(this.#directory), place, views.view));
+    views.publishTo(new Publication(new Int32Array(this.#directory), place, views.view, views.newest));
   }
 
   /** Header, slots and channels as they are in truth, under members that use them: values that were right stay. */

@@ -73,6 +73,12 @@ export class Views {
     return this.#view;
   }
 
+  /** The record that made the newest view, encoded; null before the first. */
+  get newest(): Int32Array | null {
+    const record = this.#records.find((each) => each !== null && each.view === this.#view);
+    return record ? encodeRecord(record) : null;
+  }
+
   /** The last record of each slot; null for one that was never given to anybody. */
   get records(): readonly (MemberRecord | null)[] {
     return this.#records;
@@ -89,8 +95,7 @@ export class Views {
 
   /** Makes the next view of a change that has happened. */
   publish(tx: Transaction, { kind, reason, slot, state, time }: Change): void {
-    // View 0 is before the first one.
-    this.#view = (this.#view + 1) >>> 0 || 1;
+    this.#view = nextView(this.#view);
     if (state <= STATE_JOINING) this.#descriptions.delete(slot.id);
     const { items, truncated } = this.#items(slot.id);
     const record: MemberRecord = {
@@ -144,4 +149,9 @@ export class Views {
 /** As encodeItems writes it: type, length, text. */
 function itemBytes({ text }: Item): number {
   return 2 + Buffer.byteLength(text);
+}
+
+/** View numbers go on from 2^32 - 1 at 1: view 0 is before the first one. */
+export function nextView(view: number): number {
+  return (view + 1) >>> 0 || 1;
 }
