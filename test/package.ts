@@ -41,6 +41,8 @@ t.test('npm pack', async (t) => {
     'dist/index.js',
     'dist/index.d.ts',
     'dist/cli/main.js',
+    'dist/cli/top/screen.js',
+    'dist/cli/top/LICENSES.txt',
     'systemd/ivshmem-server.service',
   ]) {
     t.ok(files.includes(wanted), wanted);
@@ -81,7 +83,7 @@ t.test('import and require', { skip: offline }, async (t) => {
   const script = `
     import { createRequire } from 'node:module';
     const require = createRequire(import.meta.url);
-    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/server'];
+    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/metrics', 'ivshmem/server'];
     const report = {};
     for (const name of names) {
       const imported = await import(name);
@@ -190,4 +192,6 @@ t.test('the driver needs none of the dependencies', { skip: offline }, async (t)
   }
   const server = await run(process.execPath, 'bare.mjs', 'ivshmem/server', 'createServer');
   t.match(server.output, /ERR_MODULE_NOT_FOUND/, 'the server does');
+  const screen = await run(process.execPath, 'bare.mjs', `${inside}/dist/cli/top/screen.js`, 'openScreen');
+  t.equal(screen.output.trim(), 'function', 'what draws in terminals brings its own');
 });

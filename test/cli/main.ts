@@ -23,7 +23,8 @@ t.test('--version and --help end with 0', async (t) => {
   t.match(ivshmem('--version'), { status: 0, stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' });
   const help = ivshmem('--help');
   t.equal(help.status, 0);
-  for (const command of ['bind', 'unbind', 'status', 'doctor']) t.match(help.stdout, ` ${command} `);
+  for (const command of ['bind', 'unbind', 'status', 'doctor', 'members', 'top', 'evict'])
+    t.match(help.stdout, ` ${command} `);
 });
 
 t.test('usage errors end with 2 and say so on stderr only', async (t) => {

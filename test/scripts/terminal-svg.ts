@@ -1,5 +1,5 @@
 import t from 'tap';
-import { terminalSvg } from '../../scripts/terminal-svg.ts';
+import { screenSvg, terminalSvg } from '../../scripts/terminal-svg.ts';
 
 t.test('what was printed is what is drawn', async (t) => {
   const svg = terminalSvg('run "it"', '\u001b[32mgreen\u001b[0m & <plain>\r\n\n  indented\n\n');
@@ -20,4 +20,25 @@ t.test('every line lies inside the picture', async (t) => {
   for (const [, x, y, length] of svg.matchAll(/<text x="(\d+)" y="(\d+)" textLength="([\d.]+)"/g)) {
     t.ok(Number(x) + Number(length) <= Number(width) && Number(y) < Number(height));
   }
+});
+
+t.test('a screen is drawn cell by cell, in its colours', async (t) => {
+  const plain = { color: null, dim: false, inverse: false };
+  const svg = screenSvg(
+    'a <screen>',
+    [
+      [
+        { ...plain, text: 'ab ' },
+        { ...plain, text: 'green', color: 2 },
+      ],
+      [{ ...plain, text: ' q ', inverse: true }],
+      [{ ...plain, text: '   ' }],
+    ],
+    8,
+  );
+  t.match(svg, 'aria-label="a &lt;screen&gt;"');
+  const [, first, second] = /x="([\d.]+)"[^>]*>ab <[\s\S]*x="([\d.]+)"[^>]*fill="#7ee787">green</.exec(svg)!;
+  t.equal(Math.round((Number(second) - Number(first)) / 7.8), 3, 'three cells on');
+  t.match(svg, /<rect x[^>]*fill="#8b949e"\/>/, 'inverse has a ground');
+  t.equal(svg.match(/<text /g)?.length, 3, 'an empty row has no text');
 });
