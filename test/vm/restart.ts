@@ -35,7 +35,9 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
 
   /** Everybody is who and where it was, what was open goes on, and what is new works. */
   const check = async (t: Test, newcomer: string): Promise<void> => {
-    for (const from of all) for (const to of all) if (from !== to) t.ok(await from.goesOn(to.name));
+    for (const from of all)
+      for (const to of all)
+        if (from !== to) t.ok(await from.goesOn(to.name), `${from.name} goes on with ${to.name}`);
     t.notOk(
       all.some(({ said }) => said.some(({ held }) => held)),
       'no channel ended, no answer was wrong',
@@ -48,13 +50,13 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
     t.equal(Buffer.from((await channel.next())!.copy()).toString(), 'newcomer', 'the newcomer is served');
     await region.close();
     const leave = await observers.see(t, 'leave', newcomer, 'closed');
-    t.ok(leave.view > join.view);
+    t.ok(leave.view > join.view, 'views go on');
     await until(
       'all but the held channels are closed',
       async () => (await server.status()).channels === channels,
     );
     const { members } = await server.status();
-    t.strictSame(members.map(({ name }) => name).sort(), ['host', 'one', 'two']);
+    t.strictSame(members.map(({ name }) => name).sort(), ['host', 'one', 'two'], 'who was there is there');
     for (const vm of [oneVm!, twoVm!]) {
       t.match(await vm.qmp.execute('query-status'), { running: true }, `${vm.name} lives`);
       const devices = await vm.qmp.execute<{ filename: string }[]>('query-chardev');
@@ -83,7 +85,7 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
     await server.logs('the server serves', served + 1);
     t.not(server.serving, before, 'another process serves');
     await check(t, 'after-hup');
-    t.match(await pour, { blocks: (POUR_MIB << 20) / BLOCK, bad: 0 });
+    t.match(await pour, { blocks: (POUR_MIB << 20) / BLOCK, bad: 0 }, 'the stream went on');
   });
 
   await t.test('upgrade: another program takes over', async (t) => {
@@ -93,7 +95,7 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
     await until('the old one has ended', () => old.process.exitCode !== null);
     t.equal(old.process.exitCode, 0);
     await check(t, 'after-replace');
-    t.match(await pour, { blocks: (POUR_MIB << 20) / BLOCK, bad: 0 });
+    t.match(await pour, { blocks: (POUR_MIB << 20) / BLOCK, bad: 0 }, 'the stream went on');
     await server.killServer();
     await check(t, 'after-last-kill');
   });
