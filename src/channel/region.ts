@@ -2,6 +2,7 @@ import { IvshmemError } from '../errors/index.ts';
 import {
   Attachment,
   forEveryone,
+  Holds,
   joinDescription,
   type LeaveReason,
   type Membership,
@@ -110,9 +111,8 @@ export class Region {
     try {
       region = new Region(device, options);
       const attachment = region.#attachment;
-      await attachment.hello();
+      await attachment.hello(joinDescription(region.#views, options));
       region.#eventsSeen = Atomics.load(attachment.words, attachment.base + MEMBER_W.eventCount);
-      await joinDescription(region.#views, attachment, options);
       return region;
     } catch (error) {
       if (region !== null) region.#attachment.shut();
@@ -284,6 +284,7 @@ export class Region {
     const { number, generation } = record;
     const peer = side === 'connector' ? record.listener : record.connector;
     const attachment = this.#attachment;
+    const holds = new Holds((change) => attachment.wait(change));
     const channel = buildChannel(attachment.device.memory, record, side, service, this.#maxMessageBytes, {
       notifyPeer: () => attachment.notify(peer, number),
       postSelf: () => attachment.postSelf(number),
@@ -292,7 +293,8 @@ export class Region {
         binding.yieldProcessor();
         attachment.poll();
       },
-      waiting: (change) => attachment.wait(change),
+      waiting: holds.wait,
+      unref: () => holds.unref(),
       release: () => {
         this.#forget(number, generation);
         if (attachment.state === 'open') attachment.background(attachment.control.close(number, generation));

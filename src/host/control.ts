@@ -106,7 +106,7 @@ export class Control {
   }
 
   #hello(tx: Transaction, slot: Slot, request: Int32Array): Answer {
-    const hello = parseHello(request);
+    const hello = parseHello(request, (bytes) => this.#effects.draft(slot.id, bytes));
     if (hello === null) return [STATUS_BAD_REQUEST];
     if (hello.major !== LAYOUT_MAJOR) return [STATUS_VERSION];
     if (slot.evicted) return [STATUS_EVICTED];
@@ -118,7 +118,7 @@ export class Control {
     // Another driver in the same VM: the guest was rebooted, and what its last life held is gone.
     this.#members.leave(tx, slot, REASON_REBOOTED);
     if (holder !== undefined && holder !== slot) return [STATUS_NAME_TAKEN];
-    this.#members.join(tx, slot, hello);
+    this.#members.join(tx, slot, hello, hello.items);
     return [STATUS_OK, slot.epoch];
   }
 

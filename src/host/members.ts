@@ -75,10 +75,11 @@ export class Members {
   }
 
   /** A driver said HELLO, and may. */
-  join(tx: Transaction, slot: Slot, driver: Driver): void {
+  join(tx: Transaction, slot: Slot, driver: Driver, items: readonly Item[]): void {
     tx.after(() => this.#effects.clearEvents(slot.id));
     this.#slots.attach(tx, slot, driver, Date.now());
     this.#counters.joins++;
+    this.#views.describe(slot.id, items);
     this.#publish(tx, KIND_JOIN, slot);
     this.#effects.log(slot, 'joined');
   }

@@ -12,6 +12,8 @@ export interface Hello {
   readonly name: string;
   /** Index into BACKENDS; 0 of a driver of layout 1.0, which does not say. */
   readonly backend: number;
+  /** What it says of itself from the start. */
+  readonly items: readonly Item[];
 }
 
 export interface Connect {
@@ -23,7 +25,7 @@ export interface Connect {
 }
 
 /** Each reads a private copy of a request and returns null when it makes no sense. */
-export function parseHello(request: Int32Array): Hello | null {
+export function parseHello(request: Int32Array, draft: (bytes: number) => Uint8Array): Hello | null {
   const major = request[ARGUMENTS]! >>> 16;
   const generation = request[ARGUMENTS + 1]!;
   const name = name32(request, ARGUMENTS + 2);
@@ -31,7 +33,9 @@ export function parseHello(request: Int32Array): Hello | null {
   // A 1.0 driver left what was there before.
   const knows = (request[ARGUMENTS]! & 0xffff) >= 1;
   const backend = knows ? request[ARGUMENTS + 10]! : 0;
-  return backend < 0 || backend >= BACKENDS.length ? null : { major, generation, name, backend };
+  const items = knows ? parseItems(request[ARGUMENTS + 11]!, draft) : [];
+  if (backend < 0 || backend >= BACKENDS.length || items === null) return null;
+  return { major, generation, name, backend, items };
 }
 
 /** Why the member leaves. Whatever it says it leaves, so that what makes no sense stands for closed. */
@@ -46,9 +50,12 @@ export function parseSuspect(request: Int32Array): number | null {
   return milliseconds < 0 ? null : milliseconds;
 }
 
-/** What a member says of itself: addresses, and labels as `key=value`. */
 export function parseDescribe(request: Int32Array, draft: (bytes: number) => Uint8Array): Item[] | null {
-  const bytes = request[ARGUMENTS]!;
+  return parseItems(request[ARGUMENTS]!, draft);
+}
+
+/** What a member says of itself: addresses, and labels as `key=value`. */
+function parseItems(bytes: number, draft: (bytes: number) => Uint8Array): Item[] | null {
   if (bytes < 0 || bytes > MAX_ITEMS_BYTES) return null;
   const items = decodeItems(draft(bytes));
   const sensible = ({ type, text }: Item): boolean =>

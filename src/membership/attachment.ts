@@ -128,10 +128,14 @@ export class Attachment implements Mortal {
     return this.#state;
   }
 
-  /** Becomes a member of the region. Whatever ends this life from now on, the server will hear of it. */
-  async hello(): Promise<void> {
+  /**
+   * Becomes a member of the region, with a description (encodeDescription). Whatever ends this life from now on, the server will
+   * hear of it.
+   */
+  async hello(draft: Uint8Array): Promise<void> {
     const { device, slot, generation } = this;
-    await this.control.hello(this.name, generation, BACKENDS.indexOf(device.kind ?? 'unknown'));
+    const backend = BACKENDS.indexOf(device.kind ?? 'unknown');
+    await this.control.hello(this.name, generation, backend, draft);
     // The device may have gone meanwhile, or close() may have been called.
     this.check('join');
     this.#living = true;

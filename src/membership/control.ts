@@ -70,12 +70,14 @@ export class ControlClient {
   }
 
   /** `generation`: random, not 0; names this life of the driver. `backend`: index into BACKENDS. Resolves to the slot's epoch. */
-  async hello(name: string, generation: number, backend: number): Promise<number> {
+  /** `draft`: a description as encodeDescription makes it. */
+  async hello(name: string, generation: number, backend: number, draft: Uint8Array): Promise<number> {
     const reply = await this.#request(OP_HELLO, `join as ${name}`, (at) => {
       this.#words[at] = (LAYOUT_MAJOR << 16) | LAYOUT_MINOR;
       this.#words[at + 1] = generation;
       writeName(this.#words, at + 2, NAME_BYTES, name);
       this.#words[at + 2 + NAME_BYTES / 4] = backend;
+      this.#words[at + 3 + NAME_BYTES / 4] = this.#writeDraft(draft);
     });
     return reply[2]!;
   }
@@ -118,10 +120,7 @@ export class ControlClient {
   /** `draft`: items (addresses and labels), at most DRAFT_BYTES. */
   async describe(draft: Uint8Array): Promise<void> {
     await this.#request(OP_DESCRIBE, 'describe this member', (at) => {
-      new Uint8Array(this.#words.buffer, this.#words.byteOffset + (this.#base + MEMBER_W.draft) * 4).set(
-        draft,
-      );
-      this.#words[at] = draft.length;
+      this.#words[at] = this.#writeDraft(draft);
     });
   }
 
@@ -166,6 +165,12 @@ export class ControlClient {
   abandon(error: Error): void {
     this.#gone ??= error;
     this.#fail(this.#gone);
+  }
+
+  #writeDraft(draft: Uint8Array): number {
+    const at = this.#words.byteOffset + (this.#base + MEMBER_W.draft) * 4;
+    new Uint8Array(this.#words.buffer, at, draft.length).set(draft);
+    return draft.length;
   }
 
   #fail(error: Error): void {

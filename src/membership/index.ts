@@ -4,6 +4,7 @@ export type { Description } from './description.ts';
 export type { Life, RegionDevice } from './device.ts';
 export { type DiagnosticName, publish } from './diagnostics.ts';
 export { forEveryone } from './for-everyone.ts';
+export { Holds } from './holds.ts';
 export { joinDescription } from './join-description.ts';
 export type { LeaveReason, Member, MemberState } from './member.ts';
 export { Membership, type MembershipEvents, type MembershipOptions } from './membership.ts';

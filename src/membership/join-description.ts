@@ -1,25 +1,15 @@
-import { isIvshmemError } from '../errors/index.ts';
-import type { Attachment } from './attachment.ts';
-import { type Description, fittingAddresses, ownAddresses } from './description.ts';
+import { type Description, encodeDescription, fittingAddresses, ownAddresses } from './description.ts';
 import type { Views } from './views.ts';
 
 /**
- * What a member says of itself when it joins: what it was given, and the addresses of the machine unless others were given. Those
- * are a courtesy: a server that does not want them is no reason not to join.
+ * What a member says of itself when it joins, for HELLO: what it was given, and the addresses of the machine unless others were
+ * given. ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION when it does not fit, _ABSENT when it was given and the region has no membership.
  */
-export async function joinDescription(
-  views: Views,
-  attachment: Attachment,
-  { addresses, labels }: Description,
-): Promise<void> {
+export function joinDescription(views: Views, { addresses, labels }: Description): Uint8Array {
   const asked = addresses !== undefined || labels !== undefined;
-  if (!asked && attachment.place === null) return;
-  const own = attachment.place === null ? [] : fittingAddresses(ownAddresses());
-  const described = { addresses: addresses ?? own, labels: labels ?? {} };
-  if (described.addresses.length === 0 && Object.keys(described.labels).length === 0) return;
-  try {
-    await views.describe(described);
-  } catch (error) {
-    if (asked || !isIvshmemError(error, 'ERR_IVSHMEM_REFUSED')) throw error;
-  }
+  if (!asked && !views.present) return new Uint8Array(0);
+  const described = { addresses: addresses ?? fittingAddresses(ownAddresses()), labels: labels ?? {} };
+  const draft = encodeDescription(described);
+  views.described(described);
+  return draft;
 }

@@ -5,6 +5,7 @@ import type { Change, MembershipEvent } from './changes.ts';
 import type { Description } from './description.ts';
 import { EventQueue } from './event-queue.ts';
 import { forEveryone } from './for-everyone.ts';
+import { Holds } from './holds.ts';
 import { isAttached, isHeld, type Member, memberOf } from './member.ts';
 
 /** What listeners of a Membership are called with. */
@@ -51,6 +52,7 @@ const EVENTS: ReadonlySet<unknown> = new Set(['join', 'update', 'suspect', 'reco
 export class Membership extends EventEmitter<MembershipEvents> implements AsyncIterable<MembershipEvent> {
   readonly suspectAfterMs: number | undefined;
   readonly #host: MembershipHost;
+  readonly #holds: Holds;
   readonly #queues = new Set<EventQueue>();
   readonly #removed = (name: unknown): void => this.#count(name, -1);
   readonly #added = (name: unknown): void => this.#count(name, 1);
@@ -60,6 +62,7 @@ export class Membership extends EventEmitter<MembershipEvents> implements AsyncI
   constructor(host: MembershipHost, suspectAfterMs?: number) {
     super();
     this.#host = host;
+    this.#holds = new Holds((change) => host.waiting(change));
     this.suspectAfterMs = suspectAfterMs;
     this.#watchListeners();
   }
@@ -115,12 +118,17 @@ export class Membership extends EventEmitter<MembershipEvents> implements AsyncI
       get records() {
         return host.records;
       },
-      waiting: (change) => host.waiting(change),
+      waiting: this.#holds.wait,
       forget: (each) => this.#queues.delete(each),
     });
     if (this.#closed) queue.finish(null);
     else this.#queues.add(queue);
     return queue;
+  }
+
+  /** From now on listening and iterating do not keep the process alive. */
+  unref(): void {
+    this.#holds.unref();
   }
 
   /** Ends iterations, takes listeners off, and stops asking for suspects. Idempotent. */
@@ -169,6 +177,6 @@ export class Membership extends EventEmitter<MembershipEvents> implements AsyncI
     if (!EVENTS.has(name)) return;
     const before = this.#listeners > 0;
     this.#listeners += change;
-    if (this.#listeners > 0 !== before) this.#host.waiting(change);
+    if (this.#listeners > 0 !== before) this.#holds.wait(change);
   }
 }

@@ -54,6 +54,17 @@ export class Views {
     forEveryone(this.#sources.values(), (source) => source.serve());
   }
 
+  /** Whether this region has membership at all. */
+  get present(): boolean {
+    return this.#attachment.place !== null;
+  }
+
+  /** HELLO tells the others this much already. */
+  described(description: Required<Description>): void {
+    this.#place('describe this member');
+    this.#description = description;
+  }
+
   /** Changes what this member says of itself. */
   async describe(description: Description): Promise<void> {
     this.#attachment.check('describe this member');

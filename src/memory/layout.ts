@@ -122,7 +122,7 @@ export const EVENT_ENTRIES = 128;
 export const CONTROL_BIT = 0;
 
 /** Operations of the request mailbox. Arguments follow in word order. */
-export const OP_HELLO = 1; // [version, generation, name(8 words), from 1.1: backend] -> [slot epoch]
+export const OP_HELLO = 1; // [version, generation, name(8 words), from 1.1: backend, bytes of items in draft] -> [slot epoch]
 export const OP_LISTEN = 2; // [service(16 words)] -> [listener]
 export const OP_UNLISTEN = 3; // [listener]
 export const OP_CONNECT = 4; // [queueSize, dataBytes, peerName(8 words), service(16 words)] -> [channel, generation]

@@ -7,7 +7,6 @@ import { Region } from '../../src/channel/index.ts';
 import type { Life } from '../../src/membership/index.ts';
 import {
   MEMBER_W,
-  OP_DESCRIBE,
   OP_DRAIN,
   OP_GOODBYE,
   OP_HELLO,
@@ -189,12 +188,16 @@ t.test('what a member says of itself when it joins', async (t) => {
   await join(t, server, 1, { labels: { role: 'db' } });
   const draft = Buffer.from(server.words.buffer, (server.block(1) + MEMBER_W.draft) * 4, 9);
   t.equal(draft.toString('latin1'), '\x02\x07role=db', 'type, length, text');
-  t.match(server.asked.at(-1), { slot: 1, op: OP_DESCRIBE, argument: 9 });
+  t.match(server.asked.at(-1), { slot: 1, op: OP_HELLO }, 'HELLO takes it along');
   await join(t, server, 2);
-  t.match(server.asked.at(-1), { slot: 2, op: OP_HELLO }, 'no addresses, no labels, no request');
+  const none = Buffer.from(server.words.buffer, (server.block(2) + MEMBER_W.draft) * 4, 9);
+  t.ok(
+    none.every((byte) => byte === 0),
+    'no addresses, no labels',
+  );
   const most = { code: 'ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION' };
   await t.rejects(join(t, server, 3, { labels: { '': 'x' } }), most);
-  server.answer = (op) => (op === OP_DESCRIBE ? STATUS_BAD_REQUEST : 0);
+  server.answer = (op) => (op === OP_HELLO ? STATUS_BAD_REQUEST : 0);
   await t.rejects(join(t, server, 4, { addresses: ['10.0.0.1'] }), { code: 'ERR_IVSHMEM_REFUSED' });
 });
 

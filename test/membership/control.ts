@@ -59,7 +59,7 @@ const started = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 t.test('requests are written as docs/shared-memory.md says, replies read back', async (t) => {
   const c = client();
-  const hello = c.control.hello('alpha', 77, 3);
+  const hello = c.control.hello('alpha', 77, 3, Uint8Array.of(1, 1, 97));
   await started();
   t.equal(c.op(), OP_HELLO);
   t.equal(c.words[REQUEST], 1);
@@ -67,6 +67,8 @@ t.test('requests are written as docs/shared-memory.md says, replies read back', 
   t.equal(c.argument(1), 77, 'generation');
   t.equal(c.name(2, 32), 'alpha');
   t.equal(c.argument(10), 3, 'backend');
+  t.equal(c.argument(11), 3, 'bytes of the draft');
+  t.same([...new Uint8Array(c.words.buffer, (BASE + MEMBER_W.draft) * 4, 4)], [1, 1, 97, 0]);
   t.same(c.state, { notified: 1, again: 0, waiting: 1 });
   c.answer(0, 42);
   t.equal(await hello, 42);

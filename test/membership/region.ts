@@ -66,7 +66,6 @@ t.test('two and ten members see the same numbered events', { timeout: 60_000 }, 
       'update late',
       'update late',
       'update late',
-      'update late',
       'leave late migrated',
       'join last',
     ]);
@@ -79,7 +78,7 @@ t.test('two and ten members see the same numbered events', { timeout: 60_000 }, 
     );
     t.same(
       records[0]!.events
-        .slice(1, 5)
+        .slice(0, 4)
         .map(({ member }) => [member.labels.role, member.listeners, member.state]),
       [
         ['test', [], 'active'],

@@ -113,12 +113,20 @@ export class CoreScene {
     return this.reply(slot)!;
   }
 
-  hello(slot: number, name: string, generation: number, backend = 3, minor = LAYOUT_MINOR): number[] {
+  hello(
+    slot: number,
+    name: string,
+    generation: number,
+    backend = 3,
+    minor = LAYOUT_MINOR,
+    bytes = 0,
+  ): number[] {
     const at = this.request(slot) + 2;
     this.words[at] = (LAYOUT_MAJOR << 16) | minor;
     this.words[at + 1] = generation;
     writeName(this.words, at + 2, NAME_BYTES, name);
     this.words[at + 10] = backend;
+    this.words[at + 11] = bytes;
     return this.ask(slot, OP_HELLO);
   }
 
@@ -135,10 +143,15 @@ export class CoreScene {
   }
 
   describe(slot: number, items: readonly Item[]): number[] {
+    return this.ask(slot, OP_DESCRIBE, this.draft(slot, items));
+  }
+
+  /** Writes a draft and says how many bytes it has. */
+  draft(slot: number, items: readonly Item[]): number {
     const bytes = encodeItems(items);
     const at = (this.core.tables.members.block(slot) + MEMBER_W.draft) * 4;
     new Uint8Array(this.memory, at, bytes.length).set(bytes);
-    return this.ask(slot, OP_DESCRIBE, bytes.length);
+    return bytes.length;
   }
 
   obituary(slot: number, generation: number, reason: number): void {
