@@ -76,7 +76,7 @@ export class RegionCore {
       clearEvents: (slot) => tables.members.clearEvents(slot),
       membersChanged: () => this.pulse.update(),
       log: (slot, what, more) =>
-        log.info({ slot: slot.id, member: slot.name, ...slot.credentials, ...more }, what),
+        log.info({ slot: slot.id, epoch: slot.epoch, member: slot.name, ...slot.credentials, ...more }, what),
     });
     const limits = { heapBytes: size - tables.heapPage * PAGE_BYTES, listeners: quota.listeners };
     this.#control = new Control(table, services, this.truth.channels, this.members, limits, {
