@@ -8,6 +8,7 @@ import { type Outcome, runToEnd } from './support/native-build.ts';
 import { checkout, packAndInstall, untilItSucceeds, writeReadmePrograms } from './support/packed.ts';
 
 const MOST_BYTES = 2_000_000;
+const MOST_BYTES_UNPACKED = 3_000_000;
 
 t.setTimeout(280_000);
 const { tarball, consumer, packing, installing, offline } = await packAndInstall(t);
@@ -34,7 +35,7 @@ t.test('npm pack', async (t) => {
   const unpacked = list.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
   t.comment(`${size} bytes packed, ${unpacked} unpacked, ${files.length} files`);
   t.ok(size > 0 && size <= MOST_BYTES, `at most ${MOST_BYTES} bytes packed`);
-  t.ok(unpacked <= MOST_BYTES, `at most ${MOST_BYTES} bytes unpacked`);
+  t.ok(unpacked <= MOST_BYTES_UNPACKED, `at most ${MOST_BYTES_UNPACKED} bytes unpacked`);
   for (const wanted of [
     'README.md',
     'LICENSE',
