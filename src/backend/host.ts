@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { IvshmemError } from '../errors/index.ts';
 import { readHeader } from '../memory/header.ts';
+import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
 import type { Backend } from './backend.ts';
 import { HostHandshake } from './host-handshake.ts';
@@ -47,6 +48,9 @@ class HostLink {
   readonly #socket: number;
   readonly #handshake: HostHandshake;
   readonly #watch: FdWatch;
+  /** The memory until it is mapped, which close() must not forget. */
+  #unmapped: { readonly fd: number; readonly bytes: number } | null = null;
+  #peeked = false;
   #vectors: number | null = null;
   #settle: NodeJS.Timeout | null = null;
   #done: (() => void) | null = null;
@@ -87,6 +91,7 @@ class HostLink {
     this.#stopSettling();
     this.#watch.close();
     this.memory?.close();
+    this.#forgetMemoryFd();
     this.#handshake.close();
     closeSync(this.#socket);
   }
@@ -100,7 +105,7 @@ class HostLink {
           throw new IvshmemError('ERR_IVSHMEM_HOST_CLOSED', { on: this.#on });
         }
         this.#handshake.take(message);
-        if (this.memory === null && this.#handshake.hasMemory) this.#map();
+        if (!this.#peeked && this.#handshake.hasMemory) this.#peek();
       }
       this.#look();
     } catch (error) {
@@ -110,22 +115,38 @@ class HostLink {
     }
   }
 
-  #map(): void {
-    const { fd, bytes } = this.#handshake.takeMemoryFd();
+  /**
+   * Reads the header alone. The whole memory is mapped last: V8 counts a region of 64 MiB as memory that a collection could free
+   * and starts one, whose steps then follow our HELLO instead of delaying it by milliseconds.
+   */
+  #peek(): void {
+    this.#peeked = true;
+    this.#unmapped = this.#handshake.takeMemoryFd();
+    const { bytes } = this.#unmapped;
+    const page = this.#map(Math.min(bytes, PAGE_BYTES));
     try {
-      this.memory = binding.mapFile(fd, 0, bytes, true);
-    } catch (cause) {
-      const why = `its memory of ${bytes} bytes cannot be mapped (${(cause as Error).message})`;
-      throw new IvshmemError('ERR_IVSHMEM_HOST_PROTOCOL', { on: this.#on, why }, { cause });
-    } finally {
-      closeSync(fd);
-    }
-    try {
-      this.#vectors = readHeader(this.memory.buffer, bytes).vectors;
+      this.#vectors = readHeader(page.buffer, bytes).vectors;
     } catch (error) {
       // Another server's memory: whether that is what the caller wants, it decides when it reads the header itself.
       if (!(error instanceof IvshmemError)) throw error;
+    } finally {
+      page.close();
     }
+  }
+
+  #map(length: number): Mapping {
+    const { fd, bytes } = this.#unmapped!;
+    try {
+      return binding.mapFile(fd, 0, length, true);
+    } catch (cause) {
+      const why = `its memory of ${bytes} bytes cannot be mapped (${(cause as Error).message})`;
+      throw new IvshmemError('ERR_IVSHMEM_HOST_PROTOCOL', { on: this.#on, why }, { cause });
+    }
+  }
+
+  #forgetMemoryFd(): void {
+    if (this.#unmapped !== null) closeSync(this.#unmapped.fd);
+    this.#unmapped = null;
   }
 
   #look(): void {
@@ -133,10 +154,20 @@ class HostLink {
     this.#stopSettling();
     if (this.#done === null || own === 0) return;
     if (this.#vectors !== null) {
-      if (own >= this.#vectors) this.#done();
+      if (own >= this.#vectors) this.#finish();
       return;
     }
-    this.#settle = setTimeout(() => this.#done?.(), SETTLE_MS);
+    this.#settle = setTimeout(() => this.#finish(), SETTLE_MS);
+  }
+
+  #finish(): void {
+    try {
+      this.memory = this.#map(this.#unmapped!.bytes);
+      this.#forgetMemoryFd();
+      this.#done?.();
+    } catch (error) {
+      this.#failed?.(error);
+    }
   }
 
   #stopSettling(): void {
