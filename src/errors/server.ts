@@ -61,12 +61,6 @@ export const serverErrors = {
       'The running server goes on with the region. See what both log; they must be of one user, or this one of root.',
     kind: 'failure',
   },
-  ERR_IVSHMEM_SERVER_SUPERVISOR: {
-    attempted: 'keep the server running',
-    why: '{why}',
-    remedy: 'See what the server logged before; then start it again.',
-    kind: 'failure',
-  },
   ERR_IVSHMEM_HOST_CONNECT: {
     attempted: 'connect to the ivshmem server at {on}',
     why: '{why}',
