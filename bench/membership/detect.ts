@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { othersShare, readCpuTime } from '../harness/cpu-time.ts';
 import { shuffled } from '../harness/statistics.ts';
 import { now } from './clock.ts';
 import type { Fleet } from './fleet.ts';
@@ -32,6 +33,8 @@ export interface DetectRound {
   readonly wrong: readonly string[];
   /** CPU time of the server per change, microseconds. */
   readonly serverUs: number;
+  /** CPU time that others used meanwhile, as a share of one CPU. */
+  readonly others: number;
 }
 
 /** More than the slowest poller's period: then all of them have seen the change. */
@@ -68,6 +71,8 @@ export async function detectRound(
   await collect(fleet);
   for (const { everyMs } of baselines)
     await fleet.poller.ask<void>('poll', { everyMs, phases } satisfies Polling);
+  const pids = [...fleet.processes, fleet.poller].map(({ pid }) => pid);
+  const time = readCpuTime(pids);
   const before = await fleet.server.ask<number>('cpu');
   for (const [index, { kind, paced }] of units.entries()) {
     const program = kind === 'crash' ? victims.pop()! : fleet.mover;
@@ -84,12 +89,14 @@ export async function detectRound(
   }
   await delay(GAP_MS);
   const after = await fleet.server.ask<number>('cpu');
+  const others = othersShare(time, readCpuTime(pids));
   await fleet.poller.ask('rest');
   return {
     round,
     members: fleet.members,
     ...(await evaluate(fleet, causes)),
     serverUs: (after - before) / causes.length,
+    others,
   };
 }
 

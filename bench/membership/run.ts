@@ -2,7 +2,7 @@ import { accelerator, machineLine } from '../../qemu/facts.ts';
 import { describeMachine } from '../harness/machine.ts';
 import { printMachine } from '../harness/report.ts';
 import { detailsFile, writeResults } from '../harness/results.ts';
-import { randomSource } from '../harness/statistics.ts';
+import { median, randomSource } from '../harness/statistics.ts';
 import { costFigures, detectFigures, idleFigures, restartFigures, vmFigures } from './figures.ts';
 import {
   type Collected,
@@ -42,6 +42,9 @@ const look: Settings = {
   brief: true,
 };
 
+/** A larger share of a CPU than this makes of a result a look. */
+const MOST_OTHERS = 0.1;
+
 /** `bench membership`: runs, prints, writes. Exit status 1 when something was not measured or not seen. */
 export async function runMembership(options: MembershipOptions): Promise<void> {
   const print = (line: string) => void process.stdout.write(`${line}\n`);
@@ -69,6 +72,9 @@ export async function runMembership(options: MembershipOptions): Promise<void> {
   print('');
   const notes = summaries(all.detect);
   for (const line of notes) print(line);
+  const disturbed = all.detect.length === 0 ? 0 : median(all.detect.map(({ others }) => others));
+  if (disturbed > MOST_OTHERS)
+    print(`others used ${(disturbed * 100).toFixed(0)} % of a CPU in the median round: a look and no result`);
   if (withoutVms) print(`no rows of VMs: ${withoutVms}`);
   for (const failure of all.failures) print(`not measured: ${failure}`);
   if (options.json) {

@@ -135,6 +135,7 @@ t.test('figures of detection: warm and cold joins apart, goals on the tail of ma
     polled: { 'poll-1s': [delay(join, [500])], 'poll-100ms': [delay(join, [50])] },
     wrong: [],
     serverUs: members * 10,
+    others: 0,
   });
   const rows = detectFigures([round(2), round(64)]).map(spreadRow);
   const made = rows.filter((row) => typeof row !== 'string');
