@@ -8,6 +8,8 @@ export interface ChannelHost {
   poll(): void;
   /** Somebody starts or stops waiting on this channel: the region's waiter runs while the sum is positive. */
   waiting(change: 1 | -1): void;
+  /** From now on nobody who waits on this channel keeps the process alive. */
+  unref(): void;
   /** Tells the server that this side is done. */
   release(): void;
 }

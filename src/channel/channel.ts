@@ -276,6 +276,14 @@ export class Channel {
     this.#host.release();
   }
 
+  /**
+   * From now on waiting on this channel, also by serving it, does not keep the process alive. On a device without interrupts,
+   * where waiting is polling, nothing may then be heard.
+   */
+  unref(): void {
+    this.#host.unref();
+  }
+
   [Symbol.dispose](): void {
     this.close();
   }

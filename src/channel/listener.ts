@@ -1,3 +1,4 @@
+import { Holds } from '../membership/index.ts';
 import type { Channel } from './channel.ts';
 
 /** Waits for channels that members connect to one service. */
@@ -5,7 +6,7 @@ export class Listener {
   readonly service: string;
   /** The server's number for it. */
   readonly id: number;
-  readonly #waiting: (change: 1 | -1) => void;
+  readonly #holds: Holds;
   readonly #unlisten: () => void;
   readonly #backlog: Channel[] = [];
   readonly #acceptors: ((channel: Channel | null) => void)[] = [];
@@ -14,9 +15,9 @@ export class Listener {
   constructor(service: string, id: number, waiting: (change: 1 | -1) => void, unlisten: () => void) {
     this.service = service;
     this.id = id;
-    this.#waiting = waiting;
+    this.#holds = new Holds(waiting);
     this.#unlisten = unlisten;
-    waiting(1);
+    this.#holds.wait(1);
   }
 
   /** The next channel; null once the listener is closed. */
@@ -41,10 +42,15 @@ export class Listener {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#waiting(-1);
+    this.#holds.wait(-1);
     for (const channel of this.#backlog.splice(0)) channel.close();
     for (const acceptor of this.#acceptors.splice(0)) acceptor(null);
     this.#unlisten();
+  }
+
+  /** From now on listening does not keep the process alive. */
+  unref(): void {
+    this.#holds.unref();
   }
 
   [Symbol.dispose](): void {

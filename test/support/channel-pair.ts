@@ -14,6 +14,7 @@ export class FakeHost implements ChannelHost {
   notified = 0;
   posted = 0;
   released = 0;
+  unrefs = 0;
   polls = 0;
   onPoll: () => void = () => {};
 
@@ -35,6 +36,10 @@ export class FakeHost implements ChannelHost {
   waiting(change: 1 | -1): void {
     this.waiters += change;
     if (this.waiters < 0) throw new Error('waiting went below zero');
+  }
+
+  unref(): void {
+    this.unrefs++;
   }
 
   release(): void {
