@@ -38,8 +38,9 @@ export function readRecord(words: Int32Array, header: RegionHeader, number: numb
   const at = (header.channelTablePage * PAGE_BYTES) / 4 + number * ENTRY_WORDS;
   // Acquire: pairs with the server's release of `state`, which it writes last.
   const state = Atomics.load(words, at + CHANNEL_W.state);
-  const entry = words.slice(at, at + ENTRY_WORDS);
+  // Before the copy: after a restart of the server every member looks at every entry, and messages wait meanwhile.
   if (state !== CHANNEL_OPEN) return null;
+  const entry = words.slice(at, at + ENTRY_WORDS);
   const queueSize = entry[CHANNEL_W.queueSize]!;
   const dataBytes = entry[CHANNEL_W.dataBytes]! >>> 0;
   const slots = entry[CHANNEL_W.slots]!;
