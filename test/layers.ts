@@ -20,6 +20,7 @@ const level: Readonly<Record<string, number>> = {
   testing: 5,
   setup: 5,
   demo: 5,
+  net: 5,
   observe: 5,
   metrics: 5,
   host: 6,

@@ -1,0 +1,244 @@
+import { frame, MAX_FRAME_DATA } from './frames.ts';
+
+/** Where a direction's bytes go. */
+export interface OutboundPorts {
+  /** Writes to TCP, all of it; `done` when the kernel has it. The bytes stay as they are until then. */
+  tcp(parts: readonly Uint8Array[], done: (() => void) | null): void;
+  /** Ends the TCP direction itself. */
+  shutdown(done: () => void): void;
+}
+
+/** Where bytes go instead, while there is a channel. */
+export interface RingOut {
+  /** Most bytes `place` takes at once. */
+  readonly most: number;
+  /** Copies the bytes in as one message; false when there is no room now: `Outbound.room` is called when there may be. */
+  place(offset: number, parts: readonly Uint8Array[], bytes: number): boolean;
+  /** What was placed shall be seen. */
+  flush(): void;
+}
+
+interface Write {
+  readonly parts: readonly Uint8Array[];
+  readonly bytes: number;
+  /** The parts belong to us: nobody changes them after `done`. */
+  readonly owned: boolean;
+  readonly done: () => void;
+  /** Bytes placed, and where the next one is. */
+  placed: number;
+  part: number;
+  at: number;
+}
+
+interface Kept {
+  readonly offset: number;
+  parts: readonly Uint8Array[];
+  readonly bytes: number;
+  owned: boolean;
+}
+
+/**
+ * One direction as its sender sees it. What goes to shared memory is kept until the receiver has said that it has it, so that
+ * it can be sent again over TCP; what goes to TCP is the kernel's.
+ */
+export class Outbound {
+  /** Bytes of the stream sent, on whichever path; all before `acked` are known to be there. */
+  sent = 0;
+  acked = 0;
+  mode: 'raw' | 'stalled' | 'framed' = 'raw';
+  /** `held`: shared memory is lost, and the receiver has not said what it has. */
+  path: 'tcp' | 'ring' | 'held' = 'tcp';
+  /** FIN was sent, or the TCP direction was ended. */
+  finished = false;
+  readonly #ports: OutboundPorts;
+  #ring: RingOut | null = null;
+  #kept: Kept[] = [];
+  #write: Write | null = null;
+  #fin: (() => void) | null = null;
+
+  constructor(ports: OutboundPorts) {
+    this.#ports = ports;
+  }
+
+  /** Bytes kept for sending again. */
+  get keptBytes(): number {
+    return this.#kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** A program waits for `done`. */
+  get busy(): boolean {
+    return this.#write !== null || this.#fin !== null;
+  }
+
+  /** The next bytes; not before the last ones are done. `done` is called when the parts may change. */
+  write(parts: readonly Uint8Array[], owned: boolean, done: () => void): void {
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (bytes === 0) {
+      done();
+      return;
+    }
+    this.#write = { parts, bytes, owned, done, placed: 0, part: 0, at: 0 };
+    this.#pump();
+  }
+
+  /** The stream ends here. `done` when the other side will hear of it. */
+  fin(done: () => void): void {
+    this.#fin = done;
+    this.#pump();
+  }
+
+  /** Sends nothing until `unstall` or `prove`; returns the offset of the next byte. */
+  stall(): number {
+    this.mode = 'stalled';
+    return this.sent;
+  }
+
+  unstall(): void {
+    if (this.mode !== 'stalled') return;
+    this.mode = 'raw';
+    this.#pump();
+  }
+
+  /** Writes the proof where the direction stalls; it is framed from there on. */
+  prove(proof: Uint8Array): void {
+    this.#ports.tcp([proof], null);
+    this.mode = 'framed';
+    this.#pump();
+  }
+
+  /** A frame that is not data, at once. */
+  control(bytes: Uint8Array): void {
+    this.#ports.tcp([bytes], null);
+  }
+
+  attach(ring: RingOut): void {
+    this.#ring = ring;
+    this.path = 'ring';
+    this.#pump();
+  }
+
+  /** There may be room in the ring again. */
+  room(): void {
+    this.#pump();
+  }
+
+  /** Shared memory is not used any more; nothing is sent before `resumed`. */
+  lost(): void {
+    this.#ring = null;
+    this.path = 'held';
+  }
+
+  /** The receiver has everything before `ack`. False when that cannot be. */
+  ack(ack: number): boolean {
+    if (ack < this.acked || ack > this.sent) return false;
+    this.acked = ack;
+    let gone = 0;
+    while (gone < this.#kept.length && this.#kept[gone]!.offset + this.#kept[gone]!.bytes <= ack) gone++;
+    if (gone > 0) this.#kept.splice(0, gone);
+    return true;
+  }
+
+  /** What the receiver does not have goes over TCP, and all that follows. False when it says what cannot be. */
+  resumed(received: number): boolean {
+    if (!this.ack(received)) return false;
+    const kept = this.#kept;
+    this.#kept = [];
+    for (const { offset, parts, bytes } of kept) this.#ports.tcp([frame.data(offset, bytes), ...parts], null);
+    this.path = 'tcp';
+    this.#pump();
+    return true;
+  }
+
+  #pump(): void {
+    const write = this.#write;
+    if (this.mode === 'stalled') return;
+    if (write !== null) {
+      if (this.path === 'held') return;
+      if (this.path === 'ring') this.#toRing(write, this.#ring!);
+      else this.#toTcp(write);
+      return;
+    }
+    const fin = this.#fin;
+    if (fin === null) return;
+    this.#fin = null;
+    this.finished = true;
+    // It says its offset, so it may overtake what is on the other path.
+    if (this.mode === 'framed') this.#ports.tcp([frame.fin(this.sent)], fin);
+    else this.#ports.shutdown(fin);
+  }
+
+  #toTcp(write: Write): void {
+    const parts = cut(write, write.bytes - write.placed);
+    const bytes = write.bytes - write.placed;
+    this.#write = null;
+    const offset = this.sent;
+    this.sent += bytes;
+    if (this.mode === 'raw') {
+      this.#ports.tcp(parts, write.done);
+      return;
+    }
+    if (bytes <= MAX_FRAME_DATA) {
+      this.#ports.tcp([frame.data(offset, bytes), ...parts], write.done);
+      return;
+    }
+    let at = offset;
+    parts.forEach((part, index) => {
+      const last = index === parts.length - 1;
+      this.#ports.tcp([frame.data(at, part.length), part], last ? write.done : null);
+      at += part.length;
+    });
+  }
+
+  #toRing(write: Write, ring: RingOut): void {
+    let placedAny = false;
+    while (write.placed < write.bytes) {
+      const bytes = Math.min(ring.most, write.bytes - write.placed);
+      const { part, at } = write;
+      const parts = cut(write, bytes);
+      if (!ring.place(this.sent, parts, bytes)) {
+        write.part = part;
+        write.at = at;
+        break;
+      }
+      placedAny = true;
+      this.#kept.push({ offset: this.sent, parts, bytes, owned: write.owned });
+      this.sent += bytes;
+      write.placed += bytes;
+    }
+    if (placedAny) ring.flush();
+    // flush can end the channel, and with it this path.
+    if (write.placed < write.bytes || this.#write !== write) return;
+    this.#own();
+    this.#write = null;
+    write.done();
+    if (this.#fin !== null) this.#pump();
+  }
+
+  /** What the program may change from now on is copied: only what the receiver has not taken by now. */
+  #own(): void {
+    for (let i = this.#kept.length - 1; i >= 0; i--) {
+      const kept = this.#kept[i]!;
+      if (kept.owned) return;
+      kept.parts = [kept.parts.length === 1 ? Buffer.from(kept.parts[0]!) : Buffer.concat(kept.parts)];
+      kept.owned = true;
+    }
+  }
+}
+
+/** The next `bytes` bytes of a write, which moves on. */
+function cut(write: Write, bytes: number): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let left = bytes;
+  while (left > 0) {
+    const part = write.parts[write.part]!;
+    const piece = write.at === 0 && part.length <= left ? part : part.subarray(write.at, write.at + left);
+    if (piece.length > 0) parts.push(piece);
+    left -= piece.length;
+    write.at += piece.length;
+    if (write.at === part.length) {
+      write.part++;
+      write.at = 0;
+    }
+  }
+  return parts;
+}

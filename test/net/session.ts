@@ -1,0 +1,58 @@
+/** Two sessions over simulated paths: whatever is cut, lost or switched at whichever moment, every byte arrives once and in order. */
+import t from 'tap';
+import { Random, testSeed } from '../support/random.ts';
+import { World } from './support/world.ts';
+
+const seed = testSeed();
+const STEPS = 3000;
+
+function play(
+  world: World,
+  random: Random,
+  options: { readonly lossy: boolean; readonly most: number },
+): void {
+  const { sides } = world;
+  const chunk = (): number => 1 + random.below(random.oneIn(4) ? options.most : 40);
+  const finishAt = [random.below(2 * STEPS), random.below(2 * STEPS)];
+  for (let step = 0; step < STEPS; step++) {
+    for (const side of sides) {
+      if (step >= finishAt[side.index]! && !side.finished && !side.session.outbound.busy) side.finish();
+      if (!side.finished && !side.session.outbound.busy && random.oneIn(6)) side.write(random, chunk());
+      side.full = random.oneIn(9);
+    }
+    const which = random.below(2) as 0 | 1;
+    const action = random.below(40);
+    if (action < 18) world.tcp(which, chunk());
+    else if (action < 36) world.message(which);
+    else if (action < 38) world.offer(64 + random.below(4096));
+    else if (options.lossy && random.oneIn(2)) world.unplug(which);
+    else sides[which].session.leave('leaving');
+  }
+}
+
+t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => {
+  let switches = 0;
+  let halfClosed = 0;
+  for (let run = 0; run < 150; run++) {
+    const random = new Random(seed + run);
+    const world = new World(random);
+    play(world, random, { lossy: run % 2 === 0, most: run % 3 === 0 ? 20_000 : 300 });
+    const [a, b] = world.sides;
+    if (a.finished !== b.finished) halfClosed++;
+    world.settle();
+    for (const side of world.sides) {
+      if (!side.finished) side.finish();
+    }
+    world.settle();
+    switches += a.switches + b.switches;
+    const found = [a.read, a.ended, a.wrong, a.resetWhy, b.read, b.ended, b.wrong, b.resetWhy];
+    const wanted = [b.written, true, 0, null, a.written, true, 0, null];
+    if (found.join() !== wanted.join()) {
+      t.same(found, wanted, `run ${run}: ${a.session.state} ${b.session.state}`);
+      return t.end();
+    }
+  }
+  t.ok(switches > 1000, `${switches} switches`);
+  t.ok(halfClosed > 10, `${halfClosed} runs switched while half-closed`);
+  t.end();
+});
