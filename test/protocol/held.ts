@@ -13,28 +13,33 @@ import { until } from '../support/protocol/until.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const directory = t.testdir();
-const program = join(directory, 'held.mjs');
-writeFileSync(program, await bundle(here('../support/held-program.ts')));
+for (const name of ['held', 'sleeper'])
+  writeFileSync(join(directory, `${name}.mjs`), await bundle(here(`../support/${name}-program.ts`)));
 cpSync(here('../../native/build/Release/addon.node'), join(directory, 'addon.node'));
 
 let scenes = 0;
 
-/** The process that will die, and what it said so far. */
-class Victim {
+/** A process of its own, and what it said so far. */
+class Program {
   readonly process: ChildProcess;
-  readonly #lines: string[] = [];
+  readonly lines: string[] = [];
 
-  constructor(t: Test, socket: string, scene: string, ...words: readonly (string | number)[]) {
-    this.process = spawn(process.execPath, [program, socket, scene, ...words.map(String)], {
+  constructor(t: Test, name: 'held' | 'sleeper', ...words: readonly (string | number)[]) {
+    // The engine's own return after some seconds would turn the loop of a sleeper.
+    const command = ['--no-memory-reducer', join(directory, `${name}.mjs`), ...words.map(String)];
+    this.process = spawn(process.execPath, command, {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, NODE_OPTIONS: '' },
     });
-    createInterface({ input: this.process.stdout! }).on('line', (line) => this.#lines.push(line));
+    createInterface({ input: this.process.stdout! }).on('line', (line) => this.lines.push(line));
     t.teardown(() => this.process.kill('SIGKILL'));
   }
 
-  says(line: string): Promise<void> {
-    return until(`the victim says ${line}`, () => this.#lines.includes(line));
+  async says(what: string | RegExp): Promise<string> {
+    const said = () =>
+      this.lines.find((line) => (typeof what === 'string' ? line === what : what.test(line)));
+    await until(`a program says ${what}`, () => said() !== undefined);
+    return said()!;
   }
 
   /** Tells it to take the last step. */
@@ -44,6 +49,11 @@ class Victim {
 
   async dead(): Promise<void> {
     if (this.process.signalCode === null) await once(this.process, 'exit');
+  }
+
+  async kill(): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.dead();
   }
 }
 
@@ -86,7 +96,7 @@ class Scene {
   }
 
   /** The others heard of the death, all is back, and all of it works: for those who stayed and for a newcomer in that slot. */
-  async recovered(t: Test, victim: Victim): Promise<void> {
+  async recovered(t: Test, victim: Program): Promise<void> {
     await victim.dead();
     const left = () => this.#events.find(({ type, member }) => type === 'leave' && member.name === 'victim');
     await until('the others hear of it', () => left() !== undefined);
@@ -103,7 +113,7 @@ class Scene {
     });
     await talk(t, this.other, this.stay, this.accepted);
     const heir = await open({ socket: this.socket, name: 'victim' });
-    t.equal(heir.slot, left()!.member.slot, 'somebody else has its slot and its name');
+    t.ok(heir.slot <= left()!.member.slot, 'somebody else has its name, and the lowest free slot');
     await talk(t, heir, this.stay, this.accepted);
     await heir.close();
   }
@@ -137,24 +147,42 @@ for (const scene of [
 ])
   t.test(scene, async (t) => {
     const it = await Scene.start(t);
-    const victim = new Victim(t, it.socket, scene);
+    const victim = new Program(t, 'held', it.socket, scene);
     await it.recovered(t, victim);
   });
 
-t.test('armed of a stranger', async (t) => {
+/** Another who stays, in a process that sleeps: only a doorbell wakes it. */
+async function sleeper(t: Test, it: Scene): Promise<{ program: Program; slot: number }> {
+  const program = new Program(t, 'sleeper', it.socket);
+  const [, slot] = (await program.says(/^slot/)).split(' ');
+  return { program, slot: Number(slot) };
+}
+
+t.test('armed of a peer that sleeps', async (t) => {
   const it = await Scene.start(t);
-  const listener = await it.other.listen('asleep');
-  const near = await it.stay.connect('asleep');
-  const far = (await listener.accept())!;
-  const asleep = far.next();
-  const victim = new Victim(t, it.socket, 'armed of a stranger', it.other.slot);
+  const { program } = await sleeper(t, it);
+  const victim = new Program(t, 'held', it.socket, 'armed of a peer', 'sleeper');
   await victim.dead();
-  // Whoever stays sees `armed` taken, and need not ring: the server did.
-  near.send(Buffer.from('wake up'));
-  t.equal(Buffer.from((await asleep)!.copy()).toString(), 'wake up');
+  t.equal(await program.says(/^end/), 'end died', 'it hears of the channel');
+  t.equal(await program.says(/^leave/), 'leave victim crashed', 'and of the member');
+  await program.kill();
+  await it.recovered(t, victim);
+});
+
+t.test('armed of a stranger that sleeps', async (t) => {
+  const it = await Scene.start(t);
+  const { program, slot } = await sleeper(t, it);
+  const near = await it.stay.connect('stay', { peer: 'sleeper' });
+  near.send(Buffer.from('before'));
+  await program.says('heard before');
+  const victim = new Program(t, 'held', it.socket, 'armed of a stranger', slot);
+  await victim.dead();
+  // Whoever sees `armed` taken need not ring: it is for the server to do.
+  near.send(Buffer.from('after'));
+  await program.says('heard after');
   near.close();
-  far.close();
-  listener.close();
+  await program.says('end closed');
+  await program.kill();
   await it.recovered(t, victim);
 });
 
@@ -173,7 +201,7 @@ t.test('pending without summary', async (t) => {
   await until('all channels', () => far.some(({ number }) => number === last.number));
   const theirs = far.find(({ number }) => number === last.number)!;
   const received = theirs.next();
-  const victim = new Victim(t, it.socket, 'pending without summary', it.other.slot, last.number);
+  const victim = new Program(t, 'held', it.socket, 'pending without summary', it.other.slot, last.number);
   await victim.dead();
   last.send(Buffer.from('heard'));
   t.equal(Buffer.from((await received)!.copy()).toString(), 'heard');
@@ -184,7 +212,7 @@ t.test('pending without summary', async (t) => {
 
 t.test('a message lent to it: who waits for room gets an answer', async (t) => {
   const it = await Scene.start(t);
-  const victim = new Victim(t, it.socket, 'a message lent');
+  const victim = new Program(t, 'held', it.socket, 'a message lent');
   await victim.says('ready');
   const channel = await it.stay.connect('victim', { queueSize: 8, dataBytes: 4096 });
   const writing = (async () => {
@@ -201,7 +229,7 @@ t.test('a message lent to it: who waits for room gets an answer', async (t) => {
 
 t.test('a message in parts, some of them there', async (t) => {
   const it = await Scene.start(t);
-  const victim = new Victim(t, it.socket, 'a message in parts');
+  const victim = new Program(t, 'held', it.socket, 'a message in parts');
   const channel = await it.channel();
   t.equal(await channel.next(), null, 'half a message is none');
   t.equal(channel.end, 'died');
@@ -210,7 +238,7 @@ t.test('a message in parts, some of them there', async (t) => {
 
 t.test('a message lent to one who still reads', async (t) => {
   const it = await Scene.start(t);
-  const victim = new Victim(t, it.socket, 'a message sent');
+  const victim = new Program(t, 'held', it.socket, 'a message sent');
   const channel = await it.channel();
   const message = (await channel.next())!;
   victim.release();
@@ -258,7 +286,7 @@ for (const [scene, region, attempt, code] of [
 ] as const)
   t.test(scene, async (t) => {
     const it = await Scene.start(t, region);
-    const victim = new Victim(t, it.socket, scene);
+    const victim = new Program(t, 'held', it.socket, scene);
     await victim.says('ready');
     await t.rejects(attempt(it), { code }, 'there is nothing left');
     victim.release();

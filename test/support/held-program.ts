@@ -1,14 +1,16 @@
 /**
- * A member that kills itself, with SIGKILL, at a point of its choice: `held SOCKET SCENE`. It joins as `victim`, listens to
- * `victim` where the scene needs it, connects to `stay` where it needs that, and says `ready` on stdout before the last step.
+ * A member that kills itself, with SIGKILL, at a point of its choice: `held SOCKET SCENE [PEER | SLOT [CHANNEL]]`. It joins as
+ * `victim`, listens to `victim` where the scene needs it, connects to `stay` of PEER (or of the member `stay`) where it needs that,
+ * and says `ready` on stdout before the last step.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Channel, isIvshmemError, open, type Region } from '../../src/index.ts';
 import { MEMBER_BYTES, MEMBER_W, OP_CONNECT, PAGE_BYTES, SERVER_SLOT } from '../../src/memory/layout.ts';
 import { post } from '../../src/memory/pending.ts';
 
-const [socket = '', scene = ''] = process.argv.slice(2);
+const [socket = '', scene = '', target = 'stay', bit = '0'] = process.argv.slice(2);
 const PART_OF = 48 << 20;
+const SOUND_ASLEEP_MS = 500;
 const region = await open({ socket, name: 'victim' });
 const words = new Int32Array(region.device.memory);
 const block = (slot: number): number =>
@@ -24,11 +26,13 @@ function die(): void {
 
 /** Takes a sleeper's `armed`, as whoever must ring does, and never rings. */
 async function takeArmed(slot: number, index: number): Promise<void> {
+  // Who has just joined looks around for a while by itself.
+  await delay(SOUND_ASLEEP_MS);
   while (!post(words, block(slot), index)) await delay(1);
   die();
 }
 
-const connect = (): Promise<Channel> => region.connect('stay', { peer: 'stay' });
+const connect = (): Promise<Channel> => region.connect('stay', { peer: target });
 
 /** Words of a request in the mailbox; its number last, when it is sent. */
 function writeRequest(sent: boolean): void {
@@ -60,7 +64,7 @@ const scenes: Record<string, (region: Region) => Promise<void> | void> = {
   /** The same with somebody it has no channel to. */
   async 'armed of a stranger'() {
     ready();
-    await takeArmed(Number(process.argv[4]), 0);
+    await takeArmed(Number(target), 0);
   },
   async 'armed of the server'() {
     ready();
@@ -68,8 +72,8 @@ const scenes: Record<string, (region: Region) => Promise<void> | void> = {
   },
   /** A channel's pending bit is set, the summary bit that leads to it is not. */
   'pending without summary'() {
-    const index = Number(process.argv[5]);
-    Atomics.or(words, block(Number(process.argv[4])) + MEMBER_W.pending + (index >>> 5), 1 << (index & 31));
+    const index = Number(bit);
+    Atomics.or(words, block(Number(target)) + MEMBER_W.pending + (index >>> 5), 1 << (index & 31));
     ready();
     die();
   },
