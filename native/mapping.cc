@@ -9,6 +9,16 @@
 
 namespace ivshmem {
 
+namespace {
+
+/** Corrects what V8 believes to be held by JavaScript objects outside its heap. */
+void Adjust(napi_env env, int64_t bytes) {
+  int64_t now = 0;
+  napi_adjust_external_memory(env, bytes, &now);
+}
+
+}  // namespace
+
 Region::~Region() {
   if (guarded_) UnguardRange(address_);
   munmap(address_, mapped_);
@@ -24,6 +34,12 @@ bool Region::Revoke() {
               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
+/** What the buffer's finalizer needs. */
+struct Mapping::Share {
+  std::shared_ptr<Hold> hold;
+  int64_t bytes;
+};
+
 Mapping::Mapping(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto region = std::exchange(AddonData::From(env).region_to_wrap, nullptr);
@@ -31,12 +47,21 @@ Mapping::Mapping(const Napi::CallbackInfo& info) {
   hold_ = std::make_shared<Hold>(Hold{region});
   // Freed by the finalizer. After a failure Node may or may not call it, so it is left alone then; the Region
   // is not.
-  auto* share = new std::shared_ptr<Hold>(hold_);
+  auto* share = new Share{hold_, static_cast<int64_t>(region->size())};
+  // V8 takes the memory for garbage-to-be and starts a collection of the whole heap for each 64 MiB, though
+  // collecting could free none of it. What it is about to count is taken off before, and put back when it
+  // counts it as freed.
+  Adjust(env, -share->bytes);
   napi_value buffer = nullptr;
   const napi_status status = napi_create_external_arraybuffer(
       env, region->address(), region->size(),
-      [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Hold>*>(hint); }, share, &buffer);
+      [](napi_env env, void*, void* hint) {
+        const std::unique_ptr<Share> freed(static_cast<Share*>(hint));
+        Adjust(env, freed->bytes);
+      },
+      share, &buffer);
   if (status != napi_ok) {
+    Adjust(env, share->bytes);
     hold_->region.reset();
     throw Napi::Error::New(env);
   }

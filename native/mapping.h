@@ -58,6 +58,7 @@ class Mapping {
   std::shared_ptr<Region> region() const { return hold_ ? hold_->region : nullptr; }
 
  private:
+  struct Share;
   struct Hold {
     std::shared_ptr<Region> region;
   };
