@@ -45,6 +45,14 @@ export function isAttached(record: MemberRecord | null | undefined): record is M
   return record !== null && record !== undefined && record.state >= STATE_ACTIVE;
 }
 
+/** Of a slot whose client has no driver. */
+const NOBODY: Pick<MemberRecord, 'name' | 'backend' | 'items' | 'listenersTruncated'> = {
+  name: '',
+  backend: BACKENDS.indexOf('unknown'),
+  items: [],
+  listenersTruncated: false,
+};
+
 const members = new WeakMap<MemberRecord, Member>();
 
 /** The member that a record of a held slot describes; the same object for the same record. */
@@ -59,22 +67,22 @@ export function memberOf(record: MemberRecord): Member {
 
 function describe(record: MemberRecord): Member {
   // The record of a leave still says who left; a slot without a driver has nobody to describe.
-  const items = isAttached(record) ? record.items : [];
+  const { name, backend, items, listenersTruncated } = isAttached(record) ? record : NOBODY;
   const texts = (type: string): readonly string[] =>
     Object.freeze(items.filter((item) => item.type === type).map(({ text }) => text));
   return Object.freeze({
     slot: record.slot,
     epoch: record.epoch,
-    name: isAttached(record) ? record.name : '',
+    name,
     state: STATES[record.state - 1]!,
-    backend: BACKENDS[record.backend]!,
+    backend: BACKENDS[backend]!,
     pid: record.pid,
     uid: record.uid,
     gid: record.gid,
     addresses: texts('address'),
     labels: Object.freeze(Object.fromEntries(texts('label').map(keyAndValue))),
     listeners: texts('listener'),
-    listenersTruncated: record.listenersTruncated,
+    listenersTruncated,
     since: new Date(record.time),
   });
 }

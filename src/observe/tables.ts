@@ -14,9 +14,7 @@ import type { Carried, ChannelSample, EventReport, MemberReport } from './sample
 export type ChannelPlace = Pick<ChannelRecord, 'offset' | 'queueSize' | 'dataBytes'>;
 
 export function memberReport(member: Member): MemberReport {
-  // The record of a leave keeps the name of who left, also when somebody else may come under the same client.
-  const name = member.state === 'joining' ? '' : member.name;
-  return { ...member, name, since: member.since.toISOString() };
+  return { ...member, since: member.since.toISOString() };
 }
 
 /** An event as JSON has it. */

@@ -71,6 +71,31 @@ t.test('list, get and self are one snapshot of who holds a slot', async (t) => {
   t.equal(members.view, 9);
 });
 
+t.test('a client whose driver left is nobody; the leave still says who that was', async (t) => {
+  const { writer, members, change } = setUp();
+  const nobody = { name: '', backend: 'unknown', addresses: [], labels: {}, listeners: [] };
+  writer.connect(1);
+  t.match(members.list(), [{ ...nobody, slot: 1, pid: 101, state: 'joining' }]);
+  writer.join(1, 'a');
+  writer.update(1, [
+    { type: 'address', text: '10.0.0.1' },
+    { type: 'label', text: 'k=v' },
+    { type: 'listener', text: 'echo' },
+  ]);
+  const was = members.get('a')!;
+  t.match(was, { backend: 'host', addresses: ['10.0.0.1'], labels: { k: 'v' }, listeners: ['echo'] });
+  const [left] = change(1, () => writer.leave(1, REASON_EVICTED, STATE_JOINING));
+  t.match(left!.event, { type: 'leave', reason: 'evicted', member: was });
+  t.strictSame(
+    members.list().map((member) => [member.slot, member.pid, member.state]),
+    [[1, 101, 'joining']],
+  );
+  t.match(members.get(1), nobody);
+  t.equal(members.get('a'), null);
+  // The record that the server keeps of it has the name still.
+  t.equal(writer.records[1]!.name, 'a');
+});
+
 t.test('listeners are called, and keep the process alive as long as there are any', async (t) => {
   const { writer, members, state, change } = setUp();
   const seen: string[] = [];
