@@ -106,28 +106,33 @@ class MappedSource implements Source {
     `nobody rings for this command: it looks every ${LOOK_EVERY_MS / 1000} s, because the device is not free or has no interrupts`;
   readonly #mapping: Mapping;
   readonly #view: RegionView;
+  readonly #disable: () => void;
   readonly #done = new AbortController();
 
-  private constructor(mapping: Mapping, view: RegionView) {
+  private constructor(mapping: Mapping, view: RegionView, disable: () => void) {
     this.#mapping = mapping;
     this.#view = view;
+    this.#disable = disable;
   }
 
   /** Throws ERR_IVSHMEM_MEMBERS_HIDDEN, with `cause` why the device could not be opened. */
   static open(device: PciFunction, cause?: IvshmemError): MappedSource {
     const on = device.address.toString();
+    let disable = () => {};
     try {
-      if (process.geteuid!() === 0) enableMemory(device);
+      if (process.geteuid!() === 0) disable = once(enableMemory(device));
       const mapping = mapMemory(device);
       try {
-        return new MappedSource(mapping, new RegionView(mapping.buffer, on));
+        return new MappedSource(mapping, new RegionView(mapping.buffer, on), disable);
       } catch (error) {
         mapping.close();
         throw error;
       }
     } catch (error) {
+      disable();
       if (isIvshmemError(error)) throw error;
-      const why = `${cause === undefined ? '' : 'another program has the device, and '}its memory cannot be mapped: ${(error as Error).message}`;
+      const busy = isIvshmemError(cause, 'ERR_IVSHMEM_GROUP_BUSY');
+      const why = `${busy ? 'another program has the device, and ' : ''}its memory cannot be mapped: ${(error as Error).message}`;
       const hint =
         'Run this as root, or in the program that has the device: `region.membership()`. On the host `ivshmem members --socket` shows the same.';
       throw new IvshmemError('ERR_IVSHMEM_MEMBERS_HIDDEN', { on, why, hint }, { cause: cause ?? error });
@@ -155,11 +160,27 @@ class MappedSource implements Source {
   close(): void {
     this.#done.abort();
     this.#mapping.close();
+    this.#disable();
   }
 }
 
 function membersOf(view: RegionView): MembersReport {
   return { region: view.header.name, view: view.view, members: view.members().map(memberReport) };
+}
+
+/** close() may come from a signal and again at the end, and the kernel counts. */
+function once(disable: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    try {
+      disable();
+    } catch (error) {
+      // A driver was bound meanwhile, which counts for itself, or the device was unplugged.
+      if (!['EBUSY', 'ENODEV', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
+  };
 }
 
 function mapMemory(device: PciFunction): Mapping {
