@@ -1,5 +1,6 @@
 import t from 'tap';
 import { Fleet } from './support/fleet.ts';
+import { leavesDisabled, Onlooker, seesEverybody, seesNobody, serversMembers } from './support/onlooker.ts';
 import { type Line, Talker } from './support/talker.ts';
 
 t.setTimeout(900_000);
@@ -17,6 +18,34 @@ t.test('four VMs and a host process are members of one region', { skip }, async 
     () => fleet.bootBound('c'),
     () => fleet.bootBound('d', 'uio_pci_generic'),
   );
+
+  await t.test('from VMs that are no members: who is there', async (t) => {
+    await seesEverybody(t, fleet, a!);
+    await seesEverybody(t, fleet, d!);
+  });
+
+  await t.test('from a VM that is no member: who comes and goes, by interrupts', async (t) => {
+    const truth = await serversMembers(fleet);
+    const onlooker = new Onlooker(c!);
+    t.strictSame(await onlooker.begun(), truth);
+    const before = await onlooker.interrupts();
+    const guest = await Talker.onHost(fleet, 'guest');
+    const join = await onlooker.event('join', 'guest');
+    const [member] = (await serversMembers(fleet)).members.filter(({ name }) => name === 'guest');
+    const { slot, epoch, pid } = member!;
+    t.match(join.member, { slot, epoch, pid, backend: 'host', state: 'active' });
+    await guest.order('close');
+    const leave = await onlooker.event('leave', 'guest');
+    t.match(leave, { reason: 'closed', member: { slot, epoch, pid, listeners: ['echo', 'sink'] } });
+    t.ok(leave.view > join.view, `views ${join.view} and ${leave.view}`);
+    const interrupts = (await onlooker.interrupts()) - before;
+    t.ok(interrupts >= 2, `${interrupts} interrupts`);
+    // It would say so if it looked every second instead.
+    t.strictSame(await onlooker.end(), { status: 0, stderr: '' });
+    t.equal(await guest.ended(), 0);
+    t.strictSame((await serversMembers(fleet)).members, truth.members, 'all is as before');
+  });
+
   // Two that sleep whenever there is nothing to do, and a UIO guest, which polls.
   const members = [
     await Talker.onHost(fleet, 'h'),
@@ -91,6 +120,14 @@ t.test('four VMs and a host process are members of one region', { skip }, async 
     t.ok(bytes >= 2 ** 30);
   });
 
+  await t.test('from VMs whose device a program has', async (t) => {
+    await seesEverybody(t, fleet, d!);
+    // The kernel guards the memory that vfio-pci has asked for.
+    await seesNobody(t, a!);
+    for (const member of members)
+      t.equal((await member.order('ping')).failed, undefined, `${member.name} goes on`);
+  });
+
   await t.test('everyone leaves', async (t) => {
     for (const member of members) {
       t.equal((await member.order('close')).failed, undefined);
@@ -99,6 +136,16 @@ t.test('four VMs and a host process are members of one region', { skip }, async 
     const ends = members.flatMap(({ said }) => said.filter(({ service }) => service === 'sink'));
     t.ok(ends.length === 10 && ends.every(({ bad }: Line) => bad === 0), 'the sinks say so, too');
     t.equal(fleet.server.status().regions[0]!.channels, 0, 'no channel is left');
+  });
+
+  await t.test('from VMs that were members', async (t) => {
+    await seesEverybody(t, fleet, b!);
+    await seesEverybody(t, fleet, d!);
+  });
+
+  await t.test('from a VM whose device has no driver', async (t) => {
+    await c!.check('ivshmem unbind');
+    await leavesDisabled(t, fleet, c!);
   });
 
   t.strictSame(await fleet.finish(), [], 'no QEMU is left');
