@@ -3,6 +3,7 @@ import { binding } from '../native/binding.ts';
 import { type AdmissionRule, admit, type Credentials, missingDescriptors } from './admission.ts';
 import { Client } from './client.ts';
 import type { Counters, RefusalReason } from './counters.ts';
+import { ENTRANCE, Entrance, type EntranceRates } from './entrance.ts';
 import {
   handshake,
   type Messages,
@@ -28,12 +29,15 @@ export interface Admission {
   readonly rules: readonly AdmissionRule[] | 'any';
   readonly memoryFd: number;
   readonly eventfds: readonly (readonly number[])[];
+  /** How often clients may come. */
+  readonly rates?: EntranceRates;
 }
 
 const REFUSALS: Readonly<Record<RefusalReason, { version: number; why: string }>> = {
   not_admitted: { version: REFUSED_ADMISSION, why: 'not admitted' },
   rule_full: { version: REFUSED_FULL, why: 'no free slot under its admission rule' },
   full: { version: REFUSED_FULL, why: 'no free slot' },
+  too_many: { version: REFUSED_FULL, why: 'it comes too often, and too many of its kind wait' },
   descriptors: { version: REFUSED_FD_LIMIT, why: 'file descriptors too few' },
 };
 
@@ -49,6 +53,7 @@ export class Clients {
   readonly #onGone: (slot: Slot, why: string) => void;
   readonly #clients = new Map<Slot, Client>();
   readonly #refused = new Refused();
+  readonly #entrance: Entrance;
 
   /** `onGone`: the socket of a slot's client ended. */
   constructor(
@@ -69,6 +74,9 @@ export class Clients {
     this.#keeper = keeper;
     this.#log = log;
     this.#onGone = onGone;
+    this.#entrance = new Entrance(admission.rates ?? ENTRANCE, (socket, credentials) =>
+      this.#admit(socket, credentials, true),
+    );
   }
 
   *[Symbol.iterator](): Iterator<[Slot, Client]> {
@@ -77,7 +85,10 @@ export class Clients {
 
   /** A new connection; owns its socket unless it throws. */
   connected(socket: number): void {
-    const credentials = binding.socketCredentials(socket);
+    this.#admit(socket, binding.socketCredentials(socket), false);
+  }
+
+  #admit(socket: number, credentials: Credentials, waited: boolean): void {
     const rule = admit(this.#admission.rules, credentials, (at) => this.#heldBy(at));
     if (typeof rule === 'string') {
       this.#refuse(socket, credentials, rule);
@@ -87,6 +98,11 @@ export class Clients {
     const missing = missingDescriptors(credentials.pid, eventfds.flat().length + 1);
     if (missing > 0) {
       this.#refuse(socket, credentials, 'descriptors', `${missing} `);
+      return;
+    }
+    if (!waited && !this.#entrance.pass(credentials)) {
+      if (this.#entrance.wait(socket, credentials)) this.#counters.postponed++;
+      else this.#refuse(socket, credentials, 'too_many');
       return;
     }
     const taken = this.#transactions.run((tx) => {
@@ -110,14 +126,17 @@ export class Clients {
   }
 
   pause(): void {
+    this.#entrance.pause();
     for (const client of this.#clients.values()) client.pause();
   }
 
   resume(): void {
     for (const client of this.#clients.values()) client.resume();
+    this.#entrance.resume();
   }
 
   close(): void {
+    this.#entrance.close();
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
     this.#refused.close();

@@ -27,7 +27,7 @@ const STATUSES = [
 ] as const;
 
 /** Why a connection was refused. */
-export type RefusalReason = 'not_admitted' | 'rule_full' | 'full' | 'descriptors';
+export type RefusalReason = 'not_admitted' | 'rule_full' | 'full' | 'too_many' | 'descriptors';
 
 /** What a region's server has counted since it started. Only ever grows. */
 export class Counters {
@@ -37,6 +37,7 @@ export class Counters {
     not_admitted: 0,
     rule_full: 0,
     full: 0,
+    too_many: 0,
     descriptors: 0,
   };
   /** By reason. */
@@ -48,6 +49,10 @@ export class Counters {
   deaths = 0;
   pulses = 0;
   refreshes = 0;
+  /** Updates that did not make a view of their own. */
+  coalesced = 0;
+  /** Requests and connections that had to wait, because there were too many of their kind. */
+  postponed = 0;
 
   request(op: number, status: number): void {
     const operation = OPERATIONS[op] ?? OPERATIONS[0];

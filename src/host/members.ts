@@ -20,6 +20,7 @@ import type { Credentials } from './admission.ts';
 import type { Channels } from './channels.ts';
 import type { Counters } from './counters.ts';
 import type { Services } from './services.ts';
+import type { SlotPace } from './slot-pace.ts';
 import type { Slot, SlotTable } from './slots.ts';
 import type { Transaction } from './transaction.ts';
 import { publicState, type Views } from './views.ts';
@@ -47,6 +48,7 @@ export class Members {
   readonly #channels: Channels;
   readonly #views: Views;
   readonly #counters: Counters;
+  readonly #pace: SlotPace;
   readonly #effects: MemberEffects;
 
   constructor(
@@ -55,6 +57,7 @@ export class Members {
     channels: Channels,
     views: Views,
     counters: Counters,
+    pace: SlotPace,
     effects: MemberEffects,
   ) {
     this.#slots = slots;
@@ -62,6 +65,7 @@ export class Members {
     this.#channels = channels;
     this.#views = views;
     this.#counters = counters;
+    this.#pace = pace;
     this.#effects = effects;
   }
 
@@ -79,14 +83,21 @@ export class Members {
     tx.after(() => this.#effects.clearEvents(slot.id));
     this.#slots.attach(tx, slot, driver, Date.now());
     this.#counters.joins++;
+    this.#pace.spend(slot.id);
     this.#views.describe(slot.id, items);
     this.#publish(tx, KIND_JOIN, slot);
     this.#effects.log(slot, 'joined');
   }
 
-  /** What a member offers or says of itself changed. */
+  /** What a member offers or says of itself changed. Others see it at once, or together with what follows soon. */
   update(tx: Transaction, slot: Slot): void {
-    this.#publish(tx, KIND_UPDATE, slot);
+    if (this.#pace.update(slot.id)) this.#publish(tx, KIND_UPDATE, slot);
+    else this.#views.owe(tx, slot.id);
+  }
+
+  /** Shows the updates that are owed. */
+  settle(tx: Transaction, slots: readonly Slot[]): void {
+    for (const slot of slots) if (this.#views.owes(slot.id)) this.#publish(tx, KIND_UPDATE, slot);
   }
 
   describe(tx: Transaction, slot: Slot, items: readonly Item[]): void {
@@ -97,11 +108,16 @@ export class Members {
   drain(tx: Transaction, slot: Slot): void {
     if (slot.draining) return;
     this.#slots.change(tx, slot, { draining: true });
-    this.update(tx, slot);
+    // Once in a life, and nobody shall open channels to it meanwhile: this does not wait.
+    this.#pace.spend(slot.id);
+    this.#publish(tx, KIND_UPDATE, slot);
   }
 
   suspectAfter(tx: Transaction, slot: Slot, milliseconds: number): void {
+    if (slot.suspectAfter === milliseconds) return;
     this.#slots.change(tx, slot, { suspectAfter: milliseconds });
+    // It may be the reason for a pulse to all.
+    this.#pace.spend(slot.id);
     tx.after(() => this.#effects.membersChanged());
   }
 
@@ -152,6 +168,7 @@ export class Members {
   #publish(tx: Transaction, kind: number, slot: Slot, reason = REASON_NONE, state = publicState(slot)): void {
     if (kind !== KIND_LEAVE && kind !== KIND_DISCONNECT) tx.after(() => this.#effects.writeSlot(slot));
     this.#counters.views++;
+    this.#pace.settled(slot.id);
     this.#views.publish(tx, { kind, reason, slot, state, time: Date.now() });
   }
 }

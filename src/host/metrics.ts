@@ -4,6 +4,17 @@ import { MEMBER_CHANNELS, MEMBER_COUNTERS } from '../metrics/definitions.ts';
 import type { RegionSample } from '../observe/sample.ts';
 import type { Counters } from './counters.ts';
 
+const COUNTED = [
+  'views',
+  'connections',
+  'joins',
+  'deaths',
+  'pulses',
+  'refreshes',
+  'coalesced',
+  'postponed',
+] as const;
+
 /** What is measured of a region; RegionServer is one. */
 export interface Measured {
   readonly name: string;
@@ -46,6 +57,12 @@ export class ServerMetrics {
     ]);
     this.#counter('ivshmem_region_pulses_total', 'Signs of life asked for', []);
     this.#counter('ivshmem_region_refreshes_total', 'How often the shared tables were written again', []);
+    this.#counter('ivshmem_region_coalesced_total', 'Updates that were shown together with others', []);
+    this.#counter(
+      'ivshmem_region_postponed_total',
+      'Requests and connections that came too often and had to wait',
+      [],
+    );
     for (const { name, help } of Object.values(MEMBER_COUNTERS)) this.#counter(name, help, ['slot']);
     this.#gauge(MEMBER_CHANNELS.name, MEMBER_CHANNELS.help, ['slot']);
     this.#gauge('ivshmem_member_answered', '1: the counters of the member are of now', ['slot']);
@@ -102,7 +119,7 @@ export class ServerMetrics {
     set('region_channel_entries', sample.channelEntries - 1);
     set('region_heap_bytes', sample.heapBytes);
     set('region_heap_free_bytes', sample.freeHeapBytes ?? 0);
-    for (const what of ['views', 'connections', 'joins', 'deaths', 'pulses', 'refreshes'] as const) {
+    for (const what of COUNTED) {
       add(`ivshmem_region_${what}_total`, counters[what]);
     }
     for (const [reason, n] of Object.entries(counters.leaves))

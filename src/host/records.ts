@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MAX_CHANNELS, MAX_SLOTS, PAGE_BYTES } from '../memory/layout.ts';
-import { MAX_ITEM_BYTES, type MemberRecord } from '../memory/member-record.ts';
+import { type Item, MAX_ITEM_BYTES, type MemberRecord } from '../memory/member-record.ts';
 import { BACKENDS, REASONS } from '../memory/membership.ts';
 
 /** What a server keeps of its private truth, one plain object per key (docs/decisions/server-records.md). */
@@ -13,6 +13,13 @@ const slotId = z
   .max(MAX_SLOTS - 1);
 const time = z.number().min(0);
 const flag = z.boolean();
+
+const items: z.ZodType<Item[]> = z.array(
+  z.strictObject({
+    type: z.enum(['address', 'label', 'listener']),
+    text: z.string().min(1).max(MAX_ITEM_BYTES),
+  }),
+);
 
 /** 'region': the shape, which a configuration must match, and the counters of the whole region. */
 export const regionRecord = z.strictObject({
@@ -109,24 +116,24 @@ export const memberRecord: z.ZodType<MemberRecord> = z.strictObject({
     .min(0)
     .max(BACKENDS.length - 1),
   listenersTruncated: flag,
-  items: z.array(
-    z.strictObject({
-      type: z.enum(['address', 'label', 'listener']),
-      text: z.string().min(1).max(MAX_ITEM_BYTES),
-    }),
-  ),
+  items,
 });
+
+/** 'owed.N': what a member says of itself while no view has shown it yet. */
+export const owedRecord = z.strictObject({ slot: slotId, items });
 
 export type RegionRecord = z.output<typeof regionRecord>;
 export type SlotRecord = z.output<typeof slotRecord>;
 export type ChannelRecord = z.output<typeof channelRecord>;
 export type ListenerRecord = z.output<typeof listenerRecord>;
+export type OwedRecord = z.output<typeof owedRecord>;
 
 /** The records of one region, checked one by one. */
 export interface RegionRecords {
   readonly region: RegionRecord;
   readonly slots: readonly SlotRecord[];
   readonly members: readonly MemberRecord[];
+  readonly owed: readonly OwedRecord[];
   readonly channels: readonly ChannelRecord[];
   /** By channel number. */
   readonly generations: ReadonlyMap<number, number>;
@@ -136,6 +143,7 @@ export interface RegionRecords {
 export const REGION_KEY = 'region';
 export const slotKey = (id: number): string => `slot.${id}`;
 export const memberKey = (id: number): string => `member.${id}`;
+export const owedKey = (id: number): string => `owed.${id}`;
 export const channelKey = (number: number): string => `channel.${number}`;
 export const generationKey = (number: number): string => `generation.${number}`;
 export const listenerKey = (id: number): string => `listener.${id}`;
@@ -147,6 +155,7 @@ export const listenerKey = (id: number): string => `listener.${id}`;
 export function readRecords(entries: ReadonlyMap<string, unknown>): RegionRecords {
   const slots: SlotRecord[] = [];
   const members: MemberRecord[] = [];
+  const owed: OwedRecord[] = [];
   const channels: ChannelRecord[] = [];
   const generations = new Map<number, number>();
   const listeners: ListenerRecord[] = [];
@@ -158,6 +167,7 @@ export function readRecords(entries: ReadonlyMap<string, unknown>): RegionRecord
     if (kind === 'slot') own(key, slotKey(slots[slots.push(slotRecord.parse(value)) - 1]!.id));
     else if (kind === 'member')
       own(key, memberKey(members[members.push(memberRecord.parse(value)) - 1]!.slot));
+    else if (kind === 'owed') own(key, owedKey(owed[owed.push(owedRecord.parse(value)) - 1]!.slot));
     else if (kind === 'channel')
       own(key, channelKey(channels[channels.push(channelRecord.parse(value)) - 1]!.number));
     else if (kind === 'listener')
@@ -169,6 +179,7 @@ export function readRecords(entries: ReadonlyMap<string, unknown>): RegionRecord
     region: regionRecord.parse(entries.get(REGION_KEY)),
     slots,
     members,
+    owed,
     channels,
     generations,
     listeners,

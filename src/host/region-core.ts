@@ -1,5 +1,13 @@
 import { writeDirectory } from '../memory/directory.ts';
-import { EVENT_ENTRIES, PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE } from '../memory/layout.ts';
+import {
+  EVENT_ENTRIES,
+  OP_HELLO,
+  OP_SUSPECT,
+  PAGE_BYTES,
+  SERVER_SLOT,
+  SLOT_ATTACHED,
+  SLOT_FREE,
+} from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import { KIND_LEAVE, REASON_CLOSED, REASON_MIGRATED, REASON_UNPLUGGED } from '../memory/membership.ts';
 import type { Credentials } from './admission.ts';
@@ -12,6 +20,7 @@ import { Publication } from './publication.ts';
 import { Pulse } from './pulse.ts';
 import { REGION_KEY, type RegionRecords } from './records.ts';
 import type { RegionConfig } from './schema.ts';
+import { PACE, type Pace, SlotPace } from './slot-pace.ts';
 import type { Slot } from './slots.ts';
 import { Tables } from './tables.ts';
 import { type JournalSink, type Transaction, Transactions } from './transaction.ts';
@@ -32,6 +41,8 @@ export interface CoreParts {
   readonly journal: JournalSink | null;
   /** What an earlier server knew of the region in `memory`; null formats a fresh one. */
   readonly records: RegionRecords | null;
+  /** What one slot may cost the others. */
+  readonly pace?: Pace;
 }
 
 /** A region without its connections: the truth, the tables written from it, and what members ask for in them. */
@@ -43,6 +54,7 @@ export class RegionCore {
   readonly pulse: Pulse;
   readonly counters = new Counters();
   readonly #log: Log;
+  readonly #pace: SlotPace;
   readonly #doorbells: Doorbells;
   readonly #control: Control;
   readonly #directory: ArrayBuffer | null;
@@ -52,7 +64,8 @@ export class RegionCore {
   /**
    * Writes the tables. Throws a RangeError when records contradict each other or the configuration; nothing was written then.
    */
-  constructor(config: RegionConfig, { memory, directory, eventfds, own, log, journal, records }: CoreParts) {
+  constructor(config: RegionConfig, parts: CoreParts) {
+    const { memory, directory, eventfds, own, log, journal, records, pace = PACE } = parts;
     const { slots, channels, size, quota } = config;
     this.#log = log;
     this.#directory = directory;
@@ -70,7 +83,13 @@ export class RegionCore {
     this.truth = buildTruth(config, eventfds, own, records, effects, published);
     const { slots: table, services, views } = this.truth;
     this.#doorbells = new Doorbells(tables.words, tables.members, eventfds);
-    this.members = new Members(table, services, this.truth.channels, views, this.counters, {
+    this.#pace = new SlotPace(
+      pace,
+      this.counters,
+      (slot) => this.settle([table.slots[slot]!]),
+      (slot) => this.visit(slot),
+    );
+    this.members = new Members(table, services, this.truth.channels, views, this.counters, this.#pace, {
       writeSlot: (slot) => tables.writeSlot(slot),
       clearMember: (slot) => tables.members.clear(slot),
       clearEvents: (slot) => tables.members.clearEvents(slot),
@@ -100,10 +119,38 @@ export class RegionCore {
     this.pulse.look(slot);
     this.#bury(slot);
     const request = this.tables.members.request(slot);
-    if (request === null) return;
+    if (request === null || this.#postponed(slot, request)) return;
     this.transactions.run((tx) => this.#answer(tx, slot, request));
     // A HELLO found in the mailbox of one who died meanwhile: no other visit may follow.
     this.#bury(slot);
+  }
+
+  /** Shows the updates that these slots are owed, if any; all without an argument. */
+  settle(slots: readonly Slot[] = this.truth.slots.slots): void {
+    this.transactions.run((tx) => this.members.settle(tx, slots));
+  }
+
+  /** Does nothing by itself any more, until it goes on. What is owed by then is in the records. */
+  pause(): void {
+    this.pulse.pause();
+    this.#pace.stop();
+  }
+
+  /** Starts, or goes on after a pause. Requests that waited are for the caller to visit. */
+  resume(): void {
+    this.settle();
+    this.pulse.update();
+  }
+
+  /** Must be called before the memory is unmapped. */
+  close(): void {
+    this.pulse.close();
+    this.#pace.stop();
+  }
+
+  /** Whether something waits for its time because there was too much of it. */
+  get owing(): boolean {
+    return this.#pace.running;
   }
 
   /** Why the driver of a slot ended, from its obituary; null without one. */
@@ -115,6 +162,12 @@ export class RegionCore {
   onView(listener: (record: MemberRecord) => void): () => void {
     this.#onView.add(listener);
     return () => void this.#onView.delete(listener);
+  }
+
+  /** A slot that woke the others too often waits with the requests that may do so again. */
+  #postponed(slot: Slot, request: Int32Array): boolean {
+    const op = request[1];
+    return (op === OP_HELLO || op === OP_SUSPECT) && !this.#pace.mayServe(slot.id);
   }
 
   #answer(tx: Transaction, slot: Slot, request: Int32Array): void {
@@ -202,6 +255,7 @@ export class RegionCore {
           this.#doorbells.ring(slot.id);
         });
       }
+      this.members.settle(tx, slots.slots);
     });
   }
 

@@ -101,7 +101,7 @@ export class RegionServer implements ControlSubject {
       (socket) => this.#clients.connected(socket),
       (error) => log.error({ err: error }, 'cannot accept'),
     );
-    this.#core.pulse.update();
+    this.#core.resume();
     const { size, slots, vectors } = config;
     log.info({ socket: listener.on, size, slots, vectors, memory: config.memory }, 'listening');
   }
@@ -197,23 +197,23 @@ export class RegionServer implements ControlSubject {
     this.#acceptor.pause();
     this.#mailbox.pause();
     this.#clients.pause();
-    this.#core.pulse.pause();
+    this.#core.pause();
   }
 
   /** Goes on after freeze(). Idempotent. */
   thaw(): void {
     if (this.#closed) return;
     this.#clients.resume();
+    this.#core.resume();
     this.#mailbox.resume();
     this.#acceptor.resume();
-    this.#core.pulse.update();
   }
 
   /** Stops listening and lets go of all clients; their VMs keep the memory and each other's doorbells. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#core.pulse.close();
+    this.#core.close();
     this.#acceptor.close();
     this.#mailbox.close();
     this.#clients.close();

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { NewHeader } from '../memory/header.ts';
-import { LAYOUT_MINOR, PAGE_BYTES, tablePages } from '../memory/layout.ts';
+import { LAYOUT_MINOR, PAGE_BYTES, SLOT_ATTACHED, tablePages } from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import type { Credentials } from './admission.ts';
 import { PageAllocator } from './allocator.ts';
@@ -77,10 +77,15 @@ export function buildTruth(
   if (why !== null) throw new RangeError(why);
   const services = Services.restore(records.listeners, nextListener);
   const views = new Views(shape, services, published);
-  views.restore(records.members, view);
+  views.restore(records.members, records.owed, view);
+  const table = SlotTable.restore(eventfds, own, records.slots);
+  for (const { slot } of records.owed) {
+    if (table.slots[slot]?.state !== SLOT_ATTACHED)
+      throw new RangeError(`slot ${slot} has nothing to update`);
+  }
   return {
     shape,
-    slots: SlotTable.restore(eventfds, own, records.slots),
+    slots: table,
     services,
     allocator,
     channels: Channels.restore(

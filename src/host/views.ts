@@ -8,7 +8,7 @@ import {
   STATE_SUSPECT,
 } from '../memory/membership.ts';
 import type { Publication } from './publication.ts';
-import { memberKey, REGION_KEY, type RegionRecord } from './records.ts';
+import { memberKey, type OwedRecord, owedKey, REGION_KEY, type RegionRecord } from './records.ts';
 import type { Services } from './services.ts';
 import type { Slot } from './slots.ts';
 import type { Transaction } from './transaction.ts';
@@ -41,6 +41,8 @@ export class Views {
   readonly #services: Services;
   readonly #records: (MemberRecord | null)[];
   readonly #descriptions = new Map<number, readonly Item[]>();
+  /** Slots with an update that no view has shown. */
+  readonly #owed = new Set<number>();
   readonly #published: (record: MemberRecord) => void;
   readonly #publications: Publication[] = [];
   #view = 0;
@@ -54,13 +56,17 @@ export class Views {
   }
 
   /** Goes on with the records of an earlier server, before anything is published. */
-  restore(records: readonly MemberRecord[], view: number): void {
+  restore(records: readonly MemberRecord[], owed: readonly OwedRecord[], view: number): void {
     this.#view = view;
-    for (const record of records) {
-      this.#records[record.slot] = record;
-      const own = record.items.filter(({ type }) => type !== 'listener');
-      this.#descriptions.set(record.slot, own);
+    for (const record of records) this.#records[record.slot] = record;
+    // What is owed is newer than what was shown.
+    for (const { slot, items } of [...records, ...owed]) {
+      this.#descriptions.set(
+        slot,
+        items.filter(({ type }) => type !== 'listener'),
+      );
     }
+    for (const { slot } of owed) this.#owed.add(slot);
   }
 
   /** Where views go from now on; what it holds is written anew. */
@@ -93,10 +99,22 @@ export class Views {
     this.#descriptions.set(slot, items);
   }
 
-  /** Makes the next view of a change that has happened. */
+  /** What changed is for a later view of this slot; what else is known of it is in other records. */
+  owe(tx: Transaction, slot: number): void {
+    this.#owed.add(slot);
+    const record: OwedRecord = { slot, items: [...(this.#descriptions.get(slot) ?? [])] };
+    tx.put(owedKey(slot), record);
+  }
+
+  owes(slot: number): boolean {
+    return this.#owed.has(slot);
+  }
+
+  /** Makes the next view of a change that has happened. It shows what was owed. */
   publish(tx: Transaction, { kind, reason, slot, state, time }: Change): void {
     this.#view = nextView(this.#view);
     if (state <= STATE_JOINING) this.#descriptions.delete(slot.id);
+    if (this.#owed.delete(slot.id)) tx.put(owedKey(slot.id), null);
     const { items, truncated } = this.#items(slot.id);
     const record: MemberRecord = {
       view: this.#view,

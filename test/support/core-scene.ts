@@ -4,6 +4,7 @@ import { silentLog } from '../../src/host/log.ts';
 import { readRecords } from '../../src/host/records.ts';
 import { RegionCore } from '../../src/host/region-core.ts';
 import type { RegionConfig } from '../../src/host/schema.ts';
+import type { Pace } from '../../src/host/slot-pace.ts';
 import type { Slot } from '../../src/host/slots.ts';
 import type { JournalSink } from '../../src/host/transaction.ts';
 import {
@@ -27,6 +28,9 @@ import { binding } from '../../src/native/binding.ts';
 const OWN = { pid: process.pid, uid: 0, gid: 0 };
 export const CLIENT = { pid: 4711, uid: 1000, gid: 100 };
 
+/** Every update is a view, and no request waits. */
+const UNLIMITED: Pace = { windowMs: 0, burst: 1e9, perSecond: 1e9 };
+
 /** The death of the server between the commit and what it was about to show. */
 export class Killed extends Error {
   override readonly message = 'the server was killed';
@@ -43,7 +47,10 @@ export class CoreScene {
   dieIn = 0;
   core: RegionCore;
 
-  constructor(more: object = {}) {
+  readonly #pace: Pace;
+
+  constructor(more: object = {}, pace: Pace = UNLIMITED) {
+    this.#pace = pace;
     const region = { name: 'scene', socket: '@scene', size: '1M', slots: 8, channels: 16, ...more };
     this.config = parseConfig({ regions: [region] }, 'of a test').regions[0]!;
     this.memory = new ArrayBuffer(this.config.size);
@@ -54,13 +61,13 @@ export class CoreScene {
 
   /** Another server goes on in the same memory. */
   restart(): void {
-    this.core.pulse.close();
+    this.core.close();
     this.dieIn = 0;
     this.core = this.#build(true);
   }
 
   close(): void {
-    this.core.pulse.close();
+    this.core.close();
     for (const [fd] of this.#eventfds) closeSync(fd!);
   }
 
@@ -183,6 +190,7 @@ export class CoreScene {
       log: silentLog,
       journal,
       records: again ? readRecords(this.kept) : null,
+      pace: this.#pace,
     });
   }
 }
