@@ -94,6 +94,11 @@ export class Channel {
     return this.#error;
   }
 
+  /** Messages sent that the peer has not returned, as of when room was last looked for. */
+  get outstanding(): number {
+    return this.#sender.outstanding;
+  }
+
   /** Messages and bytes carried until now, in both directions. */
   traffic(): ChannelTraffic {
     const [messagesSent, bytesSent] = this.#sender.sent();

@@ -92,12 +92,10 @@ export class Inbound {
     return !this.#full;
   }
 
-  /** TCP ended: true when that is the end of this stream too, false when it is framed and its end was not said. */
-  tcpEnded(): boolean {
-    if (this.mode === 'framed') return this.ended;
+  /** TCP ended, and with it this stream, which is not framed. */
+  tcpEnded(): void {
     this.#giveUpProof();
     this.#finAt(this.received);
-    return true;
   }
 
   /** A piece from shared memory. False: no more for now (`aheadBytes` tells whether TCP has to come first). */
@@ -118,12 +116,6 @@ export class Inbound {
     if (this.fin >= 0 || this.#ahead.length > 0) return this.ended;
     this.#finAt(this.received);
     return true;
-  }
-
-  /** What is ahead will be sent again. */
-  dropAhead(): void {
-    this.#ahead = [];
-    this.#aheadBytes = 0;
   }
 
   /** Lets through what is before the proof; returns what is behind it. */

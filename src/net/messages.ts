@@ -3,8 +3,8 @@ import { getOffset, PROOF_BYTES, putOffset } from './frames.ts';
 /** Of everything said on a channel between two participants. */
 export const VERSION = 1;
 export const NONCE_BYTES = PROOF_BYTES;
-/** Before the payload of DATA: type and version (8 bits each), 16 bits, 32 zero bits, two offsets (64). */
-export const DATA_HEADER_BYTES = 24;
+/** Before the payload of DATA: type and version (8 bits each), 48 zero bits, offset (64). */
+export const DATA_HEADER_BYTES = 16;
 const HEADER_BYTES = 8;
 const MOST_ADDRESS_BYTES = 64;
 
@@ -23,7 +23,7 @@ export type Message =
   | { readonly type: 'decline'; reason: number }
   | { readonly type: 'armed' }
   | { readonly type: 'ready' }
-  | { readonly type: 'data'; offset: number; ack: number; bytes: Uint8Array };
+  | { readonly type: 'data'; offset: number; bytes: Uint8Array };
 
 const OFFER = 1;
 const ACCEPT = 2;
@@ -71,12 +71,11 @@ export const encode = {
   ready: (): Uint8Array => start(READY, HEADER_BYTES)[0],
 };
 
-/** Writes the header of DATA in place. `ack`: everything before it was received in the other direction. */
-export function putDataHeader(view: DataView, at: number, offset: number, ack: number): void {
+/** Writes the header of DATA in place. */
+export function putDataHeader(view: DataView, at: number, offset: number): void {
   view.setUint32(at, DATA | (VERSION << 8), true);
   view.setUint32(at + 4, 0, true);
   putOffset(view, at + 8, offset);
-  putOffset(view, at + 16, ack);
 }
 
 /** Reads a private copy of a message; null for anything a participant of this version would not say. */
@@ -88,9 +87,8 @@ export function decode(bytes: Uint8Array): Message | null {
   if (type === DATA) {
     if (bytes.length < DATA_HEADER_BYTES || short !== 0 || view.getUint32(4, true) !== 0) return null;
     const offset = getOffset(view, 8);
-    const ack = getOffset(view, 16);
-    if (offset < 0 || ack < 0) return null;
-    return { type: 'data', offset, ack, bytes: bytes.subarray(DATA_HEADER_BYTES) };
+    if (offset < 0) return null;
+    return { type: 'data', offset, bytes: bytes.subarray(DATA_HEADER_BYTES) };
   }
   if (type === OFFER) return decodeOffer(bytes, view, short);
   if (type === ACCEPT && bytes.length === HEADER_BYTES + NONCE_BYTES + 8) {

@@ -1,4 +1,7 @@
-import { frame, MAX_FRAME_DATA } from './frames.ts';
+import { frame } from './frames.ts';
+
+/** Most bytes given to TCP at once. */
+const PIECE_BYTES = 256 << 10;
 
 /** Where a direction's bytes go. */
 export interface OutboundPorts {
@@ -12,6 +15,8 @@ export interface OutboundPorts {
 export interface RingOut {
   /** Most bytes `place` takes at once. */
   readonly most: number;
+  /** Messages that the receiver has not taken yet, as far as is known. */
+  readonly outstanding: number;
   /** Copies the bytes in as one message; false when there is no room now: `Outbound.room` is called when there may be. */
   place(offset: number, parts: readonly Uint8Array[], bytes: number): boolean;
   /** What was placed shall be seen. */
@@ -42,15 +47,16 @@ interface Kept {
  * it can be sent again over TCP; what goes to TCP is the kernel's.
  */
 export class Outbound {
-  /** Bytes of the stream sent, on whichever path; all before `acked` are known to be there. */
+  /** Bytes of the stream sent, on whichever path. */
   sent = 0;
-  acked = 0;
   mode: 'raw' | 'stalled' | 'framed' = 'raw';
   /** `held`: shared memory is lost, and the receiver has not said what it has. */
   path: 'tcp' | 'ring' | 'held' = 'tcp';
   /** FIN was sent, or the TCP direction was ended. */
   finished = false;
   readonly #ports: OutboundPorts;
+  /** A piece of the write under way is not in the kernel yet. */
+  #inKernel = false;
   #ring: RingOut | null = null;
   #kept: Kept[] = [];
   #write: Write | null = null;
@@ -128,22 +134,14 @@ export class Outbound {
     this.path = 'held';
   }
 
-  /** The receiver has everything before `ack`. False when that cannot be. */
-  ack(ack: number): boolean {
-    if (ack < this.acked || ack > this.sent) return false;
-    this.acked = ack;
-    let gone = 0;
-    while (gone < this.#kept.length && this.#kept[gone]!.offset + this.#kept[gone]!.bytes <= ack) gone++;
-    if (gone > 0) this.#kept.splice(0, gone);
-    return true;
-  }
-
   /** What the receiver does not have goes over TCP, and all that follows. False when it says what cannot be. */
   resumed(received: number): boolean {
-    if (!this.ack(received)) return false;
+    if (received > this.sent) return false;
     const kept = this.#kept;
     this.#kept = [];
-    for (const { offset, parts, bytes } of kept) this.#ports.tcp([frame.data(offset, bytes), ...parts], null);
+    for (const { offset, parts, bytes } of kept) {
+      if (offset + bytes > received) this.#ports.tcp([frame.data(offset, bytes), ...parts], null);
+    }
     this.path = 'tcp';
     this.#pump();
     return true;
@@ -168,25 +166,33 @@ export class Outbound {
   }
 
   #toTcp(write: Write): void {
-    const parts = cut(write, write.bytes - write.placed);
-    const bytes = write.bytes - write.placed;
-    this.#write = null;
-    const offset = this.sent;
-    this.sent += bytes;
+    const left = write.bytes - write.placed;
     if (this.mode === 'raw') {
-      this.#ports.tcp(parts, write.done);
+      this.#write = null;
+      this.sent += left;
+      this.#ports.tcp(cut(write, left), write.done);
       return;
     }
-    if (bytes <= MAX_FRAME_DATA) {
-      this.#ports.tcp([frame.data(offset, bytes), ...parts], write.done);
-      return;
-    }
-    let at = offset;
-    parts.forEach((part, index) => {
-      const last = index === parts.length - 1;
-      this.#ports.tcp([frame.data(at, part.length), part], last ? write.done : null);
-      at += part.length;
+    // A piece at a time, so that neither a change of path nor a word to the peer waits for a large write.
+    if (this.#inKernel) return;
+    const bytes = Math.min(left, PIECE_BYTES);
+    const offset = this.sent;
+    const parts = [frame.data(offset, bytes), ...cut(write, bytes)];
+    this.sent += bytes;
+    write.placed += bytes;
+    this.#inKernel = true;
+    this.#ports.tcp(parts, () => {
+      this.#inKernel = false;
+      if (write.placed < write.bytes) this.#pump();
+      else if (this.#write === write) this.#finish(write);
     });
+  }
+
+  #finish(write: Write): void {
+    this.#own();
+    this.#write = null;
+    write.done();
+    if (this.#fin !== null) this.#pump();
   }
 
   #toRing(write: Write, ring: RingOut): void {
@@ -201,6 +207,8 @@ export class Outbound {
         break;
       }
       placedAny = true;
+      const taken = this.#kept.length + 1 - ring.outstanding;
+      if (taken > 0) this.#kept.splice(0, taken);
       this.#kept.push({ offset: this.sent, parts, bytes, owned: write.owned });
       this.sent += bytes;
       write.placed += bytes;
@@ -208,10 +216,7 @@ export class Outbound {
     if (placedAny) ring.flush();
     // flush can end the channel, and with it this path.
     if (write.placed < write.bytes || this.#write !== write) return;
-    this.#own();
-    this.#write = null;
-    write.done();
-    if (this.#fin !== null) this.#pump();
+    if (!this.#inKernel) this.#finish(write);
   }
 
   /** What the program may change from now on is copied: only what the receiver has not taken by now. */

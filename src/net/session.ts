@@ -30,7 +30,6 @@ export class Session {
   #resumeSent = -1;
   #resumeGot = -1;
   #reason: Reason = 'none';
-  #acked = 0;
   /** A FIN that waits until it is clear whether the direction will be framed. */
   #fin: (() => void) | null = null;
   /** Set once the connection is over: nothing moves any more. */
@@ -105,13 +104,25 @@ export class Session {
     return more;
   }
 
-  /** TCP ended. */
+  /** TCP ended. In a framed direction that says that nobody is there any more: an end alone is said in a frame. */
   tcpEnded(): void {
-    if (this.inbound.mode === 'framed' && !this.inbound.ended) this.ring?.drain();
-    if (this.#over || this.inbound.tcpEnded()) return;
-    // The peer's process ended without a word. What it sent is all here, or it is not.
-    if (this.state === 'resuming' || !this.inbound.endHere())
+    if (this.inbound.mode !== 'framed') {
+      this.inbound.tcpEnded();
+      return;
+    }
+    if (!this.inbound.ended) this.ring?.drain();
+    if (this.#over) return;
+    // A process that ended without a word: what it sent is all here, or it is not.
+    if (!this.inbound.ended && (this.state === 'resuming' || !this.inbound.endHere())) {
       this.#reset('the peer is gone, and bytes it sent with it');
+      return;
+    }
+    if (this.#over) return;
+    // Whoever still writes shall hear from the kernel what comes of it.
+    this.#closeRing();
+    this.state = 'none';
+    this.#ports.deadline(0);
+    if (this.outbound.path !== 'tcp') this.outbound.resumed(this.outbound.sent);
   }
 
   /** A message of the channel, as a private copy; null when it made no sense. False: no more for now. */
@@ -178,7 +189,6 @@ export class Session {
     this.#early = null;
     if (this.#resumeSent === epoch) this.#resumeSent = -1;
     if (this.#resumeGot === epoch) this.#resumeGot = -1;
-    this.#acked = this.inbound.received;
   }
 
   #say(message: Uint8Array): boolean {
@@ -282,23 +292,10 @@ export class Session {
     if (this.ring === ring) this.#ports.changed('shared-memory', 'none');
   }
 
-  #data({ offset, ack, bytes }: Extract<Message, { type: 'data' }>): boolean {
-    const ring = this.ring!;
-    if (ack !== 0 && ack > this.outbound.acked && !this.outbound.ack(ack)) {
-      this.#fault();
-      return false;
-    }
-    const more = bytes.length === 0 || this.inbound.ring(offset, bytes, 2 * ring.capacity);
-    if (this.inbound.fault !== null) this.#check();
-    else if (this.inbound.received - this.#acked >= ring.capacity >> 2) this.#ack(ring);
+  #data({ offset, bytes }: Extract<Message, { type: 'data' }>): boolean {
+    const more = this.inbound.ring(offset, bytes, 2 * this.ring!.capacity);
+    this.#check();
     return more && this.inbound.aheadBytes === 0;
-  }
-
-  /** Data tells on the way what was received; without data to send, a message of its own does. */
-  #ack(ring: Ring): void {
-    this.#acked = this.inbound.received;
-    if (this.outbound.path !== 'ring' || this.ring !== ring) return;
-    if (ring.place(this.outbound.sent, [], 0)) ring.flush();
   }
 
   /** The peer says on the channel what nobody says: the connection goes on without the channel. */
@@ -316,7 +313,6 @@ export class Session {
 
   #sendResume(epoch = this.epoch): void {
     this.#resumeSent = epoch;
-    this.inbound.dropAhead();
     this.outbound.control(frame.resume(epoch, this.inbound.received));
   }
 

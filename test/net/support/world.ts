@@ -76,6 +76,10 @@ export class Line implements Ring {
     return this.other.queue.reduce((sum, { length }) => sum + length, 0);
   }
 
+  get outstanding(): number {
+    return this.other.queue.length;
+  }
+
   get dead(): boolean {
     return this.closed || this.unplugged || this.other.closed || this.other.unplugged;
   }
@@ -86,12 +90,7 @@ export class Line implements Ring {
       return false;
     }
     const message = Buffer.concat([Buffer.alloc(DATA_HEADER_BYTES), ...parts]);
-    putDataHeader(
-      new DataView(message.buffer, message.byteOffset),
-      0,
-      offset,
-      this.owner.session.inbound.received,
-    );
+    putDataHeader(new DataView(message.buffer, message.byteOffset), 0, offset);
     this.other.queue.push(message);
     return true;
   }

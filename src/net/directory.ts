@@ -1,0 +1,71 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import type { Member, Membership } from '../membership/index.ts';
+
+/** Who can be offered a connection to one address and port, and who may offer one from an address. */
+export class Directory {
+  readonly #members: Membership;
+  /** `address port` -> members that listen there, as of #view. */
+  #listening = new Map<string, Member[]>();
+  #view = -1;
+
+  constructor(members: Membership) {
+    this.#members = members;
+  }
+
+  /** Members whose listener has that address and port, this one excluded; none that is leaving or suspect. */
+  listenersAt(address: string, port: number): readonly Member[] {
+    if (this.#members.view !== this.#view) this.#index();
+    return this.#listening.get(`${plainAddress(address)} ${port}`) ?? [];
+  }
+
+  /** Whether the member in a slot is active, and `address` one of its. */
+  owns(slot: number, address: string): boolean {
+    const member = this.#members.get(slot);
+    return member?.state === 'active' && this.#addressesOf(member).includes(plainAddress(address));
+  }
+
+  #index(): void {
+    this.#view = this.#members.view;
+    this.#listening = new Map();
+    const self = this.#members.self?.slot;
+    for (const member of this.#members.list()) {
+      if (member.slot === self || member.state !== 'active') continue;
+      for (const service of member.listeners) {
+        const place = parseService(service);
+        if (place === null) continue;
+        const own = this.#addressesOf(member);
+        for (const address of place.address === null ? own : own.filter((each) => each === place.address)) {
+          const key = `${address} ${place.port}`;
+          this.#listening.set(key, [...(this.#listening.get(key) ?? []), member]);
+        }
+      }
+    }
+  }
+
+  /** What it says, and loopback where both of us are processes of the host: another network namespace has no such connection. */
+  #addressesOf(member: Member): string[] {
+    const local = member.backend === 'host' && this.#members.self?.backend === 'host';
+    return [...member.addresses.map(plainAddress), ...(local ? ['127.0.0.1', '::1'] : [])];
+  }
+}
+
+/** One spelling for one address: IPv4 in IPv6 is IPv4, zones are left out. */
+export function plainAddress(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1]!;
+  return isIPv4(address) ? address : (address.split('%')[0] as string).toLowerCase();
+}
+
+/** The name under which a listener is advertised: `tcp:<port>`, with the address where it has one of its own. */
+export function serviceOf(address: string, port: number): string {
+  const every = address === '::' || address === '0.0.0.0';
+  return every ? `tcp:${port}` : `tcp:${plainAddress(address)}:${port}`;
+}
+
+function parseService(service: string): { address: string | null; port: number } | null {
+  const found = /^tcp:(?:([0-9a-f.:]+):)?(\d{1,5})$/.exec(service);
+  if (!found) return null;
+  const [, address, port] = found;
+  if (address !== undefined && !isIPv4(address) && !isIPv6(address)) return null;
+  return { address: address ?? null, port: Number(port) };
+}

@@ -1,0 +1,208 @@
+import type { Socket as TcpSocket } from 'node:net';
+import type { Channel, ChannelEnd, Region } from '../channel/index.ts';
+import { ChannelRing } from './channel-ring.ts';
+import type { Message, Tuple } from './messages.ts';
+import type { Reason } from './reasons.ts';
+import { Session } from './session.ts';
+import type { SessionPorts } from './session-ports.ts';
+
+/** Whoever lost shared memory says so on TCP; if nobody does for so long after a member's death, this side does. */
+const DEATH_GRACE_MS = 250;
+/** Bytes that a program has not read, beyond which TCP waits for it in any case: what kernels hold, and one piece of a write. */
+const MOST_UNREAD = 16 << 20;
+
+/** The socket above a link. */
+export interface LinkHost {
+  /** Received bytes. False: no more for now. */
+  received(bytes: Uint8Array): boolean;
+  receivedAll(): void;
+  /** Bytes that the program has not read. */
+  unread(): number;
+  /** TCP is broken, with Node's own error. */
+  failed(error: Error): void;
+  /** The connection was found wanting and is to end as if the peer had reset it. */
+  reset(): void;
+  pathChanged(path: 'tcp' | 'shared-memory', reason: Reason): void;
+  /** The next attachment may begin. */
+  idle(): void;
+}
+
+/** A session bound to a real TCP connection and real channels. */
+export class Link implements SessionPorts {
+  readonly session: Session;
+  readonly tcpSocket: TcpSocket;
+  readonly #host: LinkHost;
+  #ring: ChannelRing | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #grace: NodeJS.Timeout | null = null;
+  #closed = false;
+  #full = false;
+  /** The peer closed its end of the channel, or died, and has not said on TCP what becomes of the connection. */
+  #peerWent = false;
+
+  /** `sent` and `received`: bytes that went over this connection before. */
+  constructor(tcp: TcpSocket, host: LinkHost, sent: number, received: number) {
+    this.tcpSocket = tcp;
+    this.#host = host;
+    this.session = new Session(this);
+    this.session.outbound.sent = sent;
+    this.session.inbound.received = received;
+    tcp.on('data', (bytes) => {
+      this.session.tcp(bytes);
+      this.#regulate();
+    });
+    tcp.on('end', () => this.session.tcpEnded());
+    tcp.on('error', (error) => {
+      if (!this.#closed) host.failed(error);
+    });
+  }
+
+  /** Slot of the member at the other end of the channel in use, or -1. */
+  get peer(): number {
+    return this.#ring === null || this.session.ring === null ? -1 : this.#ring.peer;
+  }
+
+  offer(region: Region, channel: Channel, tuple: Tuple): void {
+    const ring = this.#attach(region, channel, 'connector');
+    this.session.offer(ring, tuple);
+    ring.serve();
+  }
+
+  /** False when the offer does not fit: the channel is the caller's still. */
+  accept(region: Region, channel: Channel, offer: Extract<Message, { type: 'offer' }>): boolean {
+    if (this.session.obstacle !== null) return false;
+    const before = this.#ring;
+    const ring = this.#attach(region, channel, 'acceptor');
+    if (!this.session.accept(ring, offer)) {
+      this.#ring = before;
+      return false;
+    }
+    ring.serve();
+    return true;
+  }
+
+  /** The program has room for more. */
+  readMore(): void {
+    this.#full = false;
+    this.#regulate();
+  }
+
+  /** The device behind the region in use is gone: nobody else will say so. */
+  deviceGone(): void {
+    this.session.ringEnded();
+  }
+
+  /** Ends all at once; `cleanly`: the peer hears where the stream ends, when it can be told. */
+  close(cleanly: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { outbound } = this.session;
+    if (
+      cleanly &&
+      outbound.mode === 'framed' &&
+      !outbound.finished &&
+      !outbound.busy &&
+      this.tcpSocket.writable
+    )
+      outbound.fin(() => {});
+    this.session.close();
+    if (this.#grace !== null) clearTimeout(this.#grace);
+  }
+
+  // What follows is called by the session.
+
+  tcp(parts: readonly Uint8Array[], done: (() => void) | null): void {
+    const tcp = this.tcpSocket;
+    const last = parts.length - 1;
+    if (last > 0) tcp.cork();
+    parts.forEach((part, i) => {
+      // An error destroys the socket and is told there.
+      if (i === last && done !== null) tcp.write(part, (error) => error ?? done());
+      else tcp.write(part);
+    });
+    if (last > 0) tcp.uncork();
+  }
+
+  shutdown(done: () => void): void {
+    this.tcpSocket.end(done);
+  }
+
+  deliver(bytes: Uint8Array): boolean {
+    if (this.#closed) return true;
+    const more = this.#host.received(bytes);
+    if (!more) this.#full = true;
+    return more;
+  }
+
+  end(): void {
+    if (!this.#closed) this.#host.receivedAll();
+  }
+
+  reset(_why: string): void {
+    this.#host.reset();
+  }
+
+  changed(path: 'tcp' | 'shared-memory', reason: Reason): void {
+    if (this.#closed) return;
+    this.#host.pathChanged(path, reason);
+    this.#regulate();
+  }
+
+  idle(): void {
+    if (this.#closed) return;
+    this.#host.idle();
+    this.#regulate();
+  }
+
+  deadline(ms: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = ms === 0 ? null : setTimeout(() => this.session.expired(), ms).unref();
+  }
+
+  #attach(region: Region, channel: Channel, side: 'connector' | 'acceptor'): ChannelRing {
+    const ring = new ChannelRing(region, channel, this.session, side);
+    ring.watch((end) => this.#ended(ring, end));
+    this.#ring = ring;
+    this.#peerWent = false;
+    return ring;
+  }
+
+  /**
+   * Reads as much as the program wants; and TCP even when it wants nothing, while what becomes of the connection is said there: a
+   * program that waits to write before it reads would wait for ever.
+   */
+  #regulate(): void {
+    if (this.#closed) return;
+    const { state } = this.session;
+    const listening = this.#peerWent || (state !== 'none' && state !== 'shared');
+    const stop = this.#full && !(listening && this.#host.unread() < MOST_UNREAD);
+    if (stop !== this.tcpSocket.isPaused()) {
+      if (stop) this.tcpSocket.pause();
+      else this.tcpSocket.resume();
+    }
+    if (this.#full || this.session.inbound.aheadBytes > 0 || this.session.ring === null) return;
+    this.#ring?.serve();
+  }
+
+  #ended(ring: ChannelRing, end: ChannelEnd): void {
+    const { session } = this;
+    if (session.ring !== ring) return;
+    const peerWent = end === 'closed' || end === 'died';
+    // What it sent before is still there.
+    if (peerWent) ring.drain();
+    if (session.ring !== ring) return;
+    const using = session.state === 'shared' || session.state === 'proving';
+    if (!peerWent || !using) {
+      session.ringEnded();
+      return;
+    }
+    this.#peerWent = true;
+    this.#regulate();
+    // It says on TCP what becomes of the connection: RESUME, FIN, or the kernel's word that it is dead.
+    if (end === 'died') {
+      this.#grace = setTimeout(() => {
+        if (session.ring === ring) session.ringEnded();
+      }, DEATH_GRACE_MS).unref();
+    }
+  }
+}
