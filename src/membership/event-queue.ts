@@ -1,7 +1,7 @@
 import type { MemberRecord } from '../memory/member-record.ts';
 import { type Change, difference, type MembershipEvent } from './changes.ts';
 
-/** More events than this for one who does not ask, and they are merged. Any difference of two tables has fewer. */
+/** More events than this for one who does not ask, and those of the busiest slots are merged. Any difference of two tables has fewer. */
 export const QUEUED_EVENTS = 1024;
 
 /** Where a queue finds the state of things. */
@@ -15,15 +15,17 @@ export interface QueueSource {
 }
 
 /**
- * The events of one `for await`. One who asks too seldom gets, instead of what would not fit, the difference between what it
- * has seen and what is: memory stays bounded, and what it knows at the end is right.
+ * The events of one `for await`. One who asks too seldom gets, instead of the events of the slot that has most of them, the
+ * difference between what it has seen of this slot and what is: memory stays bounded, what it knows at the end is right, and a
+ * member that changes without end merges its own events only.
  */
 export class EventQueue implements AsyncIterableIterator<MembershipEvent> {
   readonly #source: QueueSource;
   /** What the caller knows: the records as of the last event it got. */
   readonly #known: (MemberRecord | null)[];
   #queue: Change[] = [];
-  #merged = false;
+  /** Slots without events in the queue, whose difference is taken when somebody asks. */
+  readonly #merged = new Set<number>();
   #takers: { resolve: (result: IteratorResult<MembershipEvent>) => void; reject: (error: Error) => void }[] =
     [];
   #error: Error | null = null;
@@ -36,11 +38,9 @@ export class EventQueue implements AsyncIterableIterator<MembershipEvent> {
 
   /** For the membership: this happened. */
   push(changes: readonly Change[]): void {
-    if (this.#ended || this.#merged) return;
-    if (this.#queue.length + changes.length > QUEUED_EVENTS) {
-      this.#queue = [];
-      this.#merged = true;
-    } else for (const change of changes) this.#queue.push(change);
+    if (this.#ended) return;
+    for (const change of changes) if (!this.#merged.has(change.slot)) this.#queue.push(change);
+    while (this.#queue.length > QUEUED_EVENTS) this.#mergeBusiest();
     this.#hand();
   }
 
@@ -69,7 +69,7 @@ export class EventQueue implements AsyncIterableIterator<MembershipEvent> {
 
   return(): Promise<IteratorResult<MembershipEvent>> {
     this.#queue = [];
-    this.#merged = false;
+    this.#merged.clear();
     this.finish(null);
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -88,14 +88,31 @@ export class EventQueue implements AsyncIterableIterator<MembershipEvent> {
   }
 
   #shift(): Change | null {
-    if (this.#merged) {
-      this.#merged = false;
-      this.#queue = difference(this.#known, this.#source.records, this.#source.view);
-    }
+    if (this.#merged.size > 0) this.#fillIn();
     const change = this.#queue.shift();
     if (change === undefined) return null;
     this.#known[change.slot] = change.after;
     return change;
+  }
+
+  #mergeBusiest(): void {
+    const counts = new Map<number, number>();
+    for (const { slot } of this.#queue) counts.set(slot, (counts.get(slot) ?? 0) + 1);
+    const [busiest] = [...counts].reduce((most, each) => (each[1] > most[1] ? each : most));
+    this.#merged.add(busiest);
+    this.#queue = this.#queue.filter(({ slot }) => slot !== busiest);
+  }
+
+  #fillIn(): void {
+    const { records, view } = this.#source;
+    const merged = this.#merged;
+    // What is in the queue of the others stays, so that there is no difference of them.
+    const known = records.map((record, slot) => (merged.has(slot) ? (this.#known[slot] ?? null) : record));
+    const more = difference(known, records, view);
+    merged.clear();
+    // Stable: of events of one view, the leave stays before the join.
+    if (more.length > 0)
+      this.#queue = [...this.#queue, ...more].sort((a, b) => (a.event.view - b.event.view) | 0);
   }
 
   #takeError(): Error {

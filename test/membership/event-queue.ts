@@ -85,6 +85,35 @@ t.test('what was merged and came back to what it was is no event', async (t) => 
   t.equal(await waits, `suspect 2@${writer.view}`);
 });
 
+t.test(
+  'a member that changes without end merges its own events, and nobody misses those of the others',
+  async (t) => {
+    const { writer, events, push } = queue();
+    const expected: string[] = [];
+    const quiet = (slot: number, type: string, change: () => void): void => {
+      push(slot, change);
+      expected.push(`${type} ${slot}@${writer.view}`);
+    };
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < QUEUED_EVENTS; i++)
+        push(1, () => writer.update(1, [{ type: 'label', text: `n=${round}.${i}` }]));
+      // A whole life between two events of the flood: no difference of two tables would show it.
+      quiet(4, 'join', () => writer.join(4));
+      quiet(4, 'leave', () => writer.leave(4, REASON_CRASHED));
+      quiet(2, 'suspect', () => writer.suspect(2));
+      quiet(2, 'recovered', () => writer.recovered(2));
+    }
+    push(1, () => writer.update(1, [{ type: 'label', text: 'last=1' }]));
+    expected.push(`update 1@${writer.view}`);
+    const found: string[] = [];
+    while (found.length < expected.length) found.push(await next(events));
+    t.same(found, expected);
+    const waits = next(events);
+    push(3, () => writer.suspect(3));
+    t.equal(await waits, `suspect 3@${writer.view}`, 'and nothing else');
+  },
+);
+
 t.test('the end comes after what is in the queue; an error once', async (t) => {
   for (const error of [null, new Error('damaged')]) {
     const { writer, events, push, state } = queue();
