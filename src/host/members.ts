@@ -142,7 +142,10 @@ export class Members {
     }
     const was = { ...slot };
     this.#slots.release(tx, slot);
-    this.#publish(tx, KIND_DISCONNECT, was, REASON_NONE, STATE_FREE);
+    // Who missed the leave of its driver finds the reason here.
+    const last = this.#views.records[slot.id];
+    const told = last?.kind === KIND_LEAVE && last.epoch === was.epoch ? last.reason : REASON_NONE;
+    this.#publish(tx, KIND_DISCONNECT, was, told, STATE_FREE);
     tx.after(() => this.#effects.writeSlot(slot));
   }
 

@@ -72,10 +72,9 @@ function typeOf(before: MemberRecord, after: MemberRecord): 'update' | 'suspect'
 
 /** What was missed in between cannot be told: a slot that another client holds since then was left without a word. */
 function reasonOf(before: MemberRecord, after: MemberRecord | null): number {
-  if (after !== null && after.reason !== REASON_NONE) return after.reason;
-  return after !== null && after.epoch === before.epoch && isAttached(after)
-    ? REASON_REBOOTED
-    : REASON_CRASHED;
+  if (after === null || after.epoch !== before.epoch) return REASON_CRASHED;
+  if (after.reason !== REASON_NONE) return after.reason;
+  return isAttached(after) ? REASON_REBOOTED : REASON_CRASHED;
 }
 
 /** All events between two tables, in the order of their views. */

@@ -70,7 +70,7 @@ t.test('the views of one life', async (t) => {
     [4, KIND_UPDATE, REASON_NONE, STATE_ACTIVE, 1, 'a', own],
     [5, KIND_UPDATE, REASON_NONE, STATE_LEAVING, 1, 'a', own],
     [6, KIND_LEAVE, REASON_MIGRATED, STATE_JOINING, 1, 'a', ''],
-    [7, KIND_DISCONNECT, REASON_NONE, STATE_FREE, 1, '', ''],
+    [7, KIND_DISCONNECT, REASON_MIGRATED, STATE_FREE, 1, '', ''],
   ]);
   t.match(scene.table(), { view: 7 });
   t.same(scene.table().records[1], scene.core.truth.views.records[1]);
