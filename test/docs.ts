@@ -211,6 +211,7 @@ t.test('the snippets of README and the API compile', async (t) => {
         'ivshmem/vfio': source('vfio/index.ts'),
         'ivshmem/virtqueue': source('virtqueue/index.ts'),
         'ivshmem/metrics': source('metrics/index.ts'),
+        'ivshmem/net': source('net/index.ts'),
         'ivshmem/server': source('host/index.ts'),
       },
     },

@@ -66,6 +66,14 @@ t.test('work-queue', async (t) => {
   t.match(dispatch, /2000 jobs done by 2 workers/);
 });
 
+t.test('net', async (t) => {
+  const port = String(20_000 + (process.pid % 10_000));
+  const [, ask] = await play(t, 'net', 'serve', [['ask', port]], [port]);
+  t.match(ask, /1000 round trips, now by shared-memory \(none\)/);
+  t.match(ask, /1000 round trips, now by tcp \((channel-lost|no-channel)\)/);
+  t.match(ask, /toSharedMemory: 1/);
+});
+
 t.test('membership', async (t) => {
   const [watch, ...visits] = await play(t, 'membership', 'watch', [['visit'], ['visit']], ['2']);
   for (const visit of visits) {

@@ -84,7 +84,7 @@ t.test('import and require', { skip: offline }, async (t) => {
   const script = `
     import { createRequire } from 'node:module';
     const require = createRequire(import.meta.url);
-    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/metrics', 'ivshmem/server'];
+    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/metrics', 'ivshmem/net', 'ivshmem/server'];
     const report = {};
     for (const name of names) {
       const imported = await import(name);
@@ -104,6 +104,7 @@ t.test('import and require', { skip: offline }, async (t) => {
   t.ok(report['ivshmem/vfio'].includes('openPciDevice'));
   t.ok(report['ivshmem/virtqueue'].includes('DriverQueue'));
   t.ok(report['ivshmem/server'].includes('createServer'));
+  t.ok(report['ivshmem/net'].includes('connect'));
 
   writeFileSync(join(consumer, 'use.cjs'), "console.log(typeof require('ivshmem').open);");
   const common = await run(process.execPath, '--no-warnings', 'use.cjs');

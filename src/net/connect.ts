@@ -7,7 +7,7 @@ import { Socket, type SocketOptions, setPath } from './socket.ts';
 /** The options of node:net's connect, and where the peer is looked for. */
 export type ConnectOptions = net.NetConnectOpts &
   SocketOptions & {
-    /** The region of `useRegion` unless given; none with null. */
+    /** The region of `setRegion` unless given; none with null. */
     readonly region?: Region | null;
   };
 

@@ -4,6 +4,6 @@ export { type ConnectOptions, connect, connect as createConnection } from './con
 export { counters, type NetCounters, type PathMessage } from './counters.ts';
 export type { ParticipantOptions } from './participant.ts';
 export type { Reason } from './reasons.ts';
-export { useRegion } from './regions.ts';
+export { setRegion } from './regions.ts';
 export { createServer, Server, type ServerOptions } from './server.ts';
 export { Socket, type SocketOptions } from './socket.ts';

@@ -8,12 +8,12 @@ let chosen: Participant | null = null;
  * From now on servers that begin to listen and sockets that connect take part in this region; null: in none, unless they are
  * given one. Resolves when the region's members are known.
  */
-export async function useRegion(region: Region | null, options: ParticipantOptions = {}): Promise<void> {
+export async function setRegion(region: Region | null, options: ParticipantOptions = {}): Promise<void> {
   chosen = region === null ? null : participantIn(region, options);
   await chosen?.ready;
 }
 
-/** The participant in a region, or in the one of `useRegion`; null for none. */
+/** The participant in a region, or in the one of `setRegion`; null for none. */
 export function participantOf(region: Region | null | undefined): Participant | null {
   if (region === undefined) return chosen;
   return region === null ? null : participantIn(region, {});

@@ -6,7 +6,7 @@ import { participantOf } from './regions.ts';
 import { Socket, setPath } from './socket.ts';
 
 export interface ServerOptions extends net.ServerOpts {
-  /** The region to be reached through; the one of `useRegion` unless given, none with null. */
+  /** The region to be reached through; the one of `setRegion` unless given, none with null. */
   readonly region?: Region | null;
 }
 
