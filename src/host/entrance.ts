@@ -47,6 +47,11 @@ export class Entrance {
     return this.#waiting.length;
   }
 
+  /** How many processes and users are remembered. */
+  get known(): number {
+    return this.#processes.size + this.#users.size;
+  }
+
   /** Whether this client may come in now; then it has. */
   pass({ pid, uid }: Credentials): boolean {
     const process = keyOf(pid, uid);
