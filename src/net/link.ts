@@ -8,6 +8,7 @@ import type { SessionPorts } from './session-ports.ts';
 
 /** Whoever lost shared memory says so on TCP; if nobody does for so long after a member's death, this side does. */
 const DEATH_GRACE_MS = 250;
+const LINGER_MS = 5000;
 /** Bytes that a program has not read, beyond which TCP waits for it in any case: what kernels hold, and one piece of a write. */
 const MOST_UNREAD = 16 << 20;
 
@@ -107,6 +108,23 @@ export class Link implements SessionPorts {
       outbound.fin(() => {});
     this.session.close();
     if (this.#grace !== null) clearTimeout(this.#grace);
+  }
+
+  /**
+   * At the end, when both streams are complete: TCP stays until the peer ends it too, or for a moment. A word of the peer
+   * about its path may be on its way, and a closed socket would answer with a reset. False: not so, close it.
+   */
+  linger(): boolean {
+    const { session, tcpSocket } = this;
+    if (!session.framed || !session.inbound.ended || !session.outbound.finished) return false;
+    if (tcpSocket.destroyed || tcpSocket.readableEnded) return false;
+    tcpSocket.removeAllListeners('data');
+    tcpSocket.resume().unref();
+    tcpSocket.end();
+    const timer = setTimeout(() => tcpSocket.destroy(), LINGER_MS).unref();
+    tcpSocket.once('end', () => tcpSocket.destroy());
+    tcpSocket.once('close', () => clearTimeout(timer));
+    return true;
   }
 
   // What follows is called by the session.

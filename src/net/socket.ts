@@ -304,6 +304,11 @@ function closingHandle(link: Link, error: Error | null, reset: boolean): Handle 
     bytesWritten: outbound.sent,
     onread: null,
     close(callback) {
+      if (error === null && !reset && link.linger()) {
+        link.close(false);
+        setImmediate(callback);
+        return;
+      }
       close(callback);
       tcpSocket.destroy();
     },
