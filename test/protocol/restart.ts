@@ -25,7 +25,7 @@ t.test(
       '--slots',
       String(SLOTS),
     );
-    t.teardown(() => program.stop('SIGKILL'));
+    t.teardown(() => program.end());
     const host = await openHost(socket);
     t.teardown(() => host.close());
     const qemus: QemuPeer[] = [];

@@ -10,6 +10,8 @@ import { until } from './protocol/until.ts';
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 /** Two below the checkout, as src/cli is: the addon and package.json are found from there. */
 const FOLDER = fileURLToPath(new URL('../../.cache/test/', import.meta.url));
+/** How long an orderly end may take before a teardown kills. */
+const ORDERLY_MS = 10_000;
 const PROGRAM = `${FOLDER}ivshmem-${process.pid}.mjs`;
 
 let bundled: Promise<unknown> | null = null;
@@ -25,6 +27,8 @@ export async function bundledServer(): Promise<string> {
     target: 'node20',
     packages: 'external',
     logLevel: 'warning',
+    // For coverage: what runs here counts for its sources.
+    sourcemap: 'inline',
   }).then(() => process.once('exit', () => rmSync(PROGRAM, { force: true })));
   await bundled;
   return PROGRAM;
@@ -102,11 +106,36 @@ export class ServerProgram {
 
   /** Ends it in order; its exit status. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
+    if (this.#running) {
       const exit = once(this.process, 'exit');
       this.process.kill(signal);
       await exit;
     }
     return this.process.exitCode;
+  }
+
+  /**
+   * For teardown: ends it however it is. A supervisor that is killed leaves its server serving, as it should, so that an orderly end
+   * is tried first.
+   */
+  async end(): Promise<void> {
+    const late = setTimeout(() => {
+      if (this.count('the server serves') > 0) kill(this.serving);
+      this.process.kill('SIGKILL');
+    }, ORDERLY_MS);
+    await this.stop();
+    clearTimeout(late);
+  }
+
+  get #running(): boolean {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }

@@ -19,7 +19,7 @@ t.test(`a server killed ${KILLS} times under load`, { timeout: 290_000 }, async 
   const random = new Random(seed);
   const socket = `@ivshmem-restart-${process.pid}`;
   const program = await ServerProgram.start(socket, '--supervised', '--size', '16M', '--slots', '24');
-  t.teardown(() => program.stop('SIGKILL'));
+  t.teardown(() => program.end());
   const before = await program.status();
 
   const members = [];

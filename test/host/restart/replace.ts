@@ -12,7 +12,7 @@ t.test('servers replace each other under load', { timeout: 120_000 }, async (t) 
   const socket = `@ivshmem-replace-${process.pid}`;
   const servers: ServerProgram[] = [];
   t.teardown(async () => {
-    for (const server of servers) await server.stop('SIGKILL');
+    for (const server of servers) await server.end();
   });
   servers.push(await ServerProgram.start(socket, ...SHAPE));
   const before = await servers[0]!.status();
@@ -69,7 +69,7 @@ t.test('servers replace each other under load', { timeout: 120_000 }, async (t) 
 t.test('a server that cannot take the region leaves it where it is', { timeout: 60_000 }, async (t) => {
   const socket = `@ivshmem-replace-refused-${process.pid}`;
   const server = await ServerProgram.start(socket, ...SHAPE);
-  t.teardown(() => server.stop('SIGKILL'));
+  t.teardown(() => server.end());
   const member = await echoMember(socket, 'one');
   t.teardown(() => member.close());
   await t.rejects(ServerProgram.start(socket, '--size', '32M', '--slots', '24', '--replace'), {
@@ -88,7 +88,7 @@ t.test('a server that cannot take the region leaves it where it is', { timeout: 
 t.test('an upgrade of a supervised server', { timeout: 60_000 }, async (t) => {
   const socket = `@ivshmem-upgrade-${process.pid}`;
   const program = await ServerProgram.start(socket, ...SHAPE, '--supervised');
-  t.teardown(() => program.stop('SIGKILL'));
+  t.teardown(() => program.end());
   const one = await echoMember(socket, 'one');
   t.teardown(() => one.close());
   const two = await open({ socket, name: 'two' });
