@@ -21,6 +21,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineInterruptThread(env, exports);
   DefineLoopWaiter(env, exports);
   DefineVfio(env, exports);
+  DefineTun(env, exports);
+  DefinePacketPump(env, exports);
   DefineAbi(env, exports);
   return exports;
 }

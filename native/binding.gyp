@@ -20,6 +20,10 @@
         "message.cc",
         "notify.cc",
         "process.cc",
+        "tun/open_tun.cc",
+        "tun/packet_pump.cc",
+        "tun/pump.cc",
+        "tun/pump_packets.cc",
         "unix_socket.cc",
         "vfio.cc",
         "watched_words.cc"

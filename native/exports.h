@@ -20,6 +20,8 @@ void DefineFdWatch(Napi::Env env, Napi::Object exports);          // fd_watch.cc
 void DefineInterruptThread(Napi::Env env, Napi::Object exports);  // interrupt_thread.cc
 void DefineLoopWaiter(Napi::Env env, Napi::Object exports);       // loop_waiter.cc
 void DefineVfio(Napi::Env env, Napi::Object exports);             // vfio.cc
+void DefineTun(Napi::Env env, Napi::Object exports);              // tun/open_tun.cc
+void DefinePacketPump(Napi::Env env, Napi::Object exports);       // tun/packet_pump.cc
 void DefineAbi(Napi::Env env, Napi::Object exports);              // abi.cc
 
 /** Exports one function; what it throws becomes a JavaScript exception. */

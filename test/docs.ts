@@ -212,6 +212,7 @@ t.test('the snippets of README and the API compile', async (t) => {
         'ivshmem/virtqueue': source('virtqueue/index.ts'),
         'ivshmem/metrics': source('metrics/index.ts'),
         'ivshmem/net': source('net/index.ts'),
+        'ivshmem/tun': source('tun/index.ts'),
         'ivshmem/server': source('host/index.ts'),
       },
     },

@@ -14,6 +14,14 @@ export interface Life {
 }
 
 /**
+ * What a thread without JavaScript needs to ring one vector of one peer: an eventfd, or one aligned 32-bit store of `value` at
+ * `offset` bytes into `registers` (BAR0). Valid until the peer leaves or the backend is closed.
+ */
+export type DoorbellPlace =
+  | { readonly eventfd: number }
+  | { readonly registers: ArrayBuffer; readonly offset: number; readonly value: number };
+
+/**
  * How a BAR and an interrupt are reached. Three implementations: `vfio` (a guest, interrupts by MSI-X eventfds),
  * `uio` (a guest, polled, doorbells outward), `host` (a process that is a peer over the ivshmem server's socket).
  */
@@ -29,6 +37,8 @@ export interface Backend {
   readonly interrupts: readonly number[];
   /** Writes the Doorbell register: (peer << 16) | vector. A missing peer is silently ignored, as the device does. */
   ring(peer: number, vector: number): void;
+  /** Where that doorbell is; null when there is no such peer or vector, or no place that a store reaches. */
+  doorbell(peer: number, vector: number): DoorbellPlace | null;
   /**
    * Guards a life from now on: when this process dies, somebody else writes its obituary and rings the server. Undone by close()
    * and by a removal. Absent where the server sees the death by itself. Never throws; what fails is a warning.

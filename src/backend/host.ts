@@ -3,7 +3,7 @@ import { IvshmemError } from '../errors/index.ts';
 import { readHeader } from '../memory/header.ts';
 import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, DoorbellPlace } from './backend.ts';
 import { HostHandshake } from './host-handshake.ts';
 
 export interface OpenHostOptions {
@@ -198,6 +198,11 @@ class HostBackend implements Backend {
   ring(peer: number, vector: number): void {
     const eventfd = this.#handshake.peers.eventfd(peer, vector);
     if (eventfd !== undefined) binding.eventfdSignal(eventfd);
+  }
+
+  doorbell(peer: number, vector: number): DoorbellPlace | null {
+    const eventfd = this.#handshake.peers.eventfd(peer, vector);
+    return eventfd === undefined ? null : { eventfd };
   }
 
   /** A host process has no device that could be unplugged. */

@@ -1,7 +1,7 @@
 import type { Mapping } from '../native/binding.ts';
-import type { Backend, Life } from './backend.ts';
+import type { Backend, DoorbellPlace, Life } from './backend.ts';
 import { type GuardedBars, Guardian } from './guardian.ts';
-import { doorbellValue, fence, IV_POSITION } from './registers.ts';
+import { DOORBELL, doorbellValue, fence, IV_POSITION } from './registers.ts';
 import { watchReset } from './reset-watch.ts';
 
 /** What a load returns that no device answers. */
@@ -32,6 +32,11 @@ export abstract class PciBackend implements Backend {
     if (this.#state !== 'open') return;
     fence();
     this.writeDoorbell(doorbellValue(peer, vector));
+  }
+
+  doorbell(peer: number, vector: number): DoorbellPlace | null {
+    const registers = this.#state === 'open' ? this.mappedRegisters() : null;
+    return registers && { registers, offset: DOORBELL, value: doorbellValue(peer, vector) };
   }
 
   guard(life: Life): void {
@@ -66,6 +71,8 @@ export abstract class PciBackend implements Backend {
   protected abstract readRegister(offset: number): number;
   /** One aligned 32-bit store to the Doorbell register. */
   protected abstract writeDoorbell(value: number): void;
+  /** BAR0, if it is mapped. */
+  protected abstract mappedRegisters(): ArrayBuffer | null;
   /** For the guardian. */
   protected abstract bars(): GuardedBars;
   /** Puts zero pages over the BARs and gives the device back. Eventfds stay, for somebody may be polling them. */

@@ -90,6 +90,10 @@ class UioBackend extends PciBackend {
     this.#words[DOORBELL / 4] = value;
   }
 
+  protected override mappedRegisters(): ArrayBuffer {
+    return this.#registers.mapping.buffer;
+  }
+
   protected override bars(): GuardedBars {
     return {
       memory: { fd: this.#memory.fd, offset: 0 },

@@ -58,6 +58,10 @@ class VfioBackend extends PciBackend {
     this.#registers.write32(DOORBELL, value);
   }
 
+  protected override mappedRegisters(): ArrayBuffer | null {
+    return this.#registers.mappable ? this.#registers.map().buffer : null;
+  }
+
   protected override bars(): GuardedBars {
     const { fd } = this.#device;
     return {

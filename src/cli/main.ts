@@ -10,6 +10,7 @@ import { register as members } from './members.ts';
 import { register as server } from './server.ts';
 import { register as status } from './status.ts';
 import { register as top } from './top.ts';
+import { register as tun } from './tun.ts';
 import { register as unbind } from './unbind.ts';
 
 /** One file per command, in the order --help shows them. Each loads what it needs only when it runs. */
@@ -20,6 +21,7 @@ const commands: readonly ((program: Command) => void)[] = [
   doctor,
   members,
   top,
+  tun,
   server,
   evict,
   demo,

@@ -7,6 +7,7 @@ import { deviceErrors } from './device.ts';
 import { membershipErrors } from './membership.ts';
 import { regionErrors } from './region.ts';
 import { serverErrors } from './server.ts';
+import { tunErrors } from './tun.ts';
 import { vfioErrors } from './vfio.ts';
 import { virtioErrors } from './virtio.ts';
 import { virtqueueErrors } from './virtqueue.ts';
@@ -24,6 +25,7 @@ export const catalogue = {
   ...controlErrors,
   ...bindErrors,
   ...cliErrors,
+  ...tunErrors,
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

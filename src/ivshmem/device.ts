@@ -1,4 +1,4 @@
-import type { Backend, BackendKind, Life } from '../backend/backend.ts';
+import type { Backend, BackendKind, DoorbellPlace, Life } from '../backend/backend.ts';
 import { IvshmemError } from '../errors/index.ts';
 import { binding } from '../native/binding.ts';
 import { type InterruptCallback, Interrupts, type InterruptThreadClass } from './interrupts.ts';
@@ -74,6 +74,12 @@ export class IvshmemDevice {
     if (!(peer >= 0 && peer <= MAX_PEER && vector >= 0 && vector <= MAX_VECTOR))
       throw new IvshmemError('ERR_IVSHMEM_PEER', { peer, vector });
     this.#backend.ring(peer, vector);
+  }
+
+  /** What a native thread needs to ring that doorbell by itself, while the peer is there; null when there is none. */
+  doorbell(peer: number, vector: number): DoorbellPlace | null {
+    this.#check('describe a doorbell');
+    return this.#backend.doorbell(peer, vector);
   }
 
   /**

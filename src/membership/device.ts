@@ -1,4 +1,4 @@
-import type { BackendKind, Life } from '../backend/backend.ts';
+import type { BackendKind, DoorbellPlace, Life } from '../backend/backend.ts';
 
 export type { Life } from '../backend/backend.ts';
 
@@ -13,6 +13,8 @@ export interface RegionDevice {
   readonly vectors: number;
   takeVector(vector: number): number;
   ring(peer: number, vector: number): void;
+  /** What a native thread needs to ring a doorbell by itself; null or absent: it cannot. */
+  doorbell?(peer: number, vector: number): DoorbellPlace | null;
   /**
    * Calls back, synchronously, when the device is about to go (hot-unplug) and its memory and doorbell still work: the last
    * chance to say so. Not called by close().

@@ -88,6 +88,14 @@ export interface Binding {
   ) => InterruptThread;
   readonly LoopWaiter: new (options: LoopWaiterOptions) => LoopWaiter;
 
+  // --- IP packets (native/tun) ---
+  /**
+   * A new TUN device of this name ('%d' in it: the next free number), which goes when the descriptor is closed. Non-blocking; a
+   * struct virtio_net_hdr before each packet; checksum and TCP segmentation offload on. The name is at most 15 bytes.
+   */
+  openTun(name: string): { readonly fd: number; readonly name: string };
+  readonly PacketPump: new (options: PacketPumpOptions) => PacketPump;
+
   // --- VFIO: one function per ioctl (native/vfio), linux/vfio.h ---
   vfioApiVersion(container: number): number;
   vfioCheckExtension(container: number, extension: number): number;
@@ -195,6 +203,81 @@ export interface LoopWaiter {
   /** [spins that found work, sleeps, bells, spurious bells] since creation. */
   statistics(): number[];
   /** Must be called before the memory under `words` and `armed` is unmapped. Stores armed=0. Idempotent. */
+  close(): void;
+}
+
+export interface PacketPumpOptions {
+  /** Of openTun; the caller keeps and closes its own. */
+  readonly tun: number;
+  /** The eventfd that peers ring, or -1: then it looks every millisecond while it has channels. */
+  readonly eventfd: number;
+  /** An eventfd that is signalled when a channel broke or the TUN device failed. */
+  readonly notice: number;
+  /** How long to look for packets before sleeping, nanoseconds. */
+  readonly spinNs: number;
+  /** Our own addresses: packets of peers to others are dropped. */
+  readonly addresses: readonly string[];
+}
+
+/** One direction of a channel: byte offsets into the memory, `size` in descriptors. */
+export interface PacketDirection {
+  readonly ring: number;
+  readonly driverEvent: number;
+  readonly deviceEvent: number;
+  readonly size: number;
+  readonly data: number;
+  readonly dataBytes: number;
+}
+
+export interface PacketChannel {
+  readonly id: number;
+  /** The buffer of a Mapping: it stays mapped while the channel is attached. */
+  readonly memory: ArrayBuffer;
+  readonly outgoing: PacketDirection;
+  readonly incoming: PacketDirection;
+  /** How to ring the peer; null: it polls. */
+  readonly doorbell:
+    | { readonly eventfd: number }
+    | { readonly registers: ArrayBuffer; readonly offset: number; readonly value: number }
+    | null;
+  /** The peer's addresses: what is sent to them goes here, and what comes from here is from them. */
+  readonly addresses: readonly string[];
+}
+
+/** What a pump moved and dropped since it was made. Bytes are of IP packets. */
+export interface PacketCounters {
+  readonly packetsSent: number;
+  readonly bytesSent: number;
+  readonly packetsReceived: number;
+  readonly bytesReceived: number;
+  /** Dropped, of ours: no peer has the destination; the peer did not take what it had. */
+  readonly noRoute: number;
+  readonly congested: number;
+  /** Dropped, of either: no IP packet of the length it says. */
+  readonly malformed: number;
+  /** Dropped, of peers: offload fields that contradict the packet; another's source; not to us; the kernel refused it. */
+  readonly offload: number;
+  readonly source: number;
+  readonly destination: number;
+  readonly refused: number;
+  /** Packets that waited for room. */
+  readonly held: number;
+  readonly sleeps: number;
+}
+
+/** A thread that moves IP packets between a TUN device and channels. Never keeps the process alive. */
+export interface PacketPump {
+  /** Takes over both directions of a channel whose rings are as the server made them. TypeError or RangeError for what does not fit. */
+  attach(channel: PacketChannel): void;
+  /** The memory of the channel is not touched any more when this returns. */
+  detach(id: number): void;
+  /** Attached channels whose peer broke the rules of the ring; nothing moves there any more. */
+  broken(): number[];
+  /** errno of the TUN device when it is of no use any more, else 0. */
+  failure(): number;
+  /** The last ones once closed. */
+  counters(): PacketCounters;
+  /** Joins the thread. Idempotent. Also run at environment exit. */
   close(): void;
 }
 

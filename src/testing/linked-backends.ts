@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import type { Backend } from '../backend/backend.ts';
+import type { Backend, DoorbellPlace } from '../backend/backend.ts';
 import { binding, type Mapping } from '../native/binding.ts';
 
 export interface LinkedBackendsOptions {
@@ -61,6 +61,11 @@ class Linked implements LinkedBackend {
 
   ring(peer: number, vector: number): void {
     if (this.#state === 'open') this.#all[peer]?.interrupt(vector);
+  }
+
+  doorbell(peer: number, vector: number): DoorbellPlace | null {
+    const eventfd = this.#all[peer]?.interrupts[vector];
+    return eventfd === undefined ? null : { eventfd };
   }
 
   /** What the device does with a doorbell for this peer. */
