@@ -80,11 +80,11 @@ async function tap(
 const coverage = [
   'c8',
   '--src=src',
-  // After source maps were followed: a program that a test bundles counts for its sources, not for itself.
+  // After source maps were followed: a program that a test bundles counts for its sources, not for itself. What is left is src/.
   '--exclude-after-remap=true',
-  '--exclude=.cache/**',
-  '--exclude=test/**',
-  '--exclude=**/*.d.ts',
+  ...['.cache', 'test', 'bench', 'examples', 'guest-image', 'qemu', 'scripts'].map(
+    (folder) => `--exclude=${folder}/**`,
+  ),
   '--reporter=text-summary',
   '--reporter=lcovonly',
   '--reporter=json-summary',

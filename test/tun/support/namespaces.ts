@@ -30,7 +30,7 @@ export class Program {
   constructor(command: string, args: readonly string[]) {
     this.child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_V8_COVERAGE: '', IVSHMEM_SOCKET: '' },
+      env: { ...process.env, IVSHMEM_SOCKET: '' },
     });
     const wake = (): void => {
       for (const more of this.#more.splice(0)) more();
