@@ -13,7 +13,6 @@ import { endReason } from './end-reason.ts';
 import type { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { Mailbox } from './mailbox.ts';
-import { type MemberNow, memberNow } from './member-now.ts';
 import type { RegionMemory } from './memory-source.ts';
 import type { RegionRecords } from './records.ts';
 import { RegionCore } from './region-core.ts';
@@ -121,22 +120,17 @@ export class RegionServer implements ControlSubject {
         ...slot.credentials,
         name: slot.name,
         attached: slot.state === SLOT_ATTACHED,
+        evicted: slot.evicted,
         channels: truth.channels.count(slot.id),
         unsentMessages: client.waiting,
       })),
     };
   }
 
-  /** Who is here, by slot, as the server knows it: members that scribble on the shared tables change nothing of it. */
-  membersNow(): MemberNow[] {
-    const { slots, services, views } = this.#core.truth;
-    return slots.held().map((slot) => {
-      const listeners = services.of(slot.id).map(({ service }) => service);
-      return memberNow(slot, views.records[slot.id]!, listeners);
-    });
-  }
-
-  /** The newest view, and the last record of each slot; null for one that was never used. */
+  /**
+   * The newest view, and the last record of each slot as the server knows it, whatever members scribbled on the shared tables; null
+   * for one that was never used.
+   */
   members(): { view: number; records: readonly (MemberRecord | null)[] } {
     const { view, records } = this.#core.truth.views;
     return { view, records };

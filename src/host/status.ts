@@ -8,6 +8,8 @@ export interface MemberStatus {
   /** Empty until a driver says HELLO. */
   readonly name: string;
   readonly attached: boolean;
+  /** Thrown out; its client still holds the slot. */
+  readonly evicted: boolean;
   readonly channels: number;
   /** Messages of the handshake that the client has not taken. */
   readonly unsentMessages: number;

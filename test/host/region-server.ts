@@ -6,6 +6,7 @@ import type { Log } from '../../src/host/log.ts';
 import { silentLog } from '../../src/host/log.ts';
 import { openMemory } from '../../src/host/memory-source.ts';
 import { type RegionParts, RegionServer } from '../../src/host/region-server.ts';
+import { isHeld, type Member, memberOf } from '../../src/membership/member.ts';
 import { directoryBytes, readDirectory } from '../../src/memory/directory.ts';
 import { MEMBER_W, OP_DESCRIBE, OP_GOODBYE, STATUS_EVICTED, STATUS_OK } from '../../src/memory/layout.ts';
 import { encodeItems, type MemberRecord } from '../../src/memory/member-record.ts';
@@ -48,12 +49,13 @@ async function join(t: Test, socket: string): Promise<RawMember> {
   return member;
 }
 
+/** Who holds a slot, as the server knows it. */
+const here = (region: RegionServer): Member[] => region.members().records.filter(isHeld).map(memberOf);
+
 t.test('who is here now', async (t) => {
   const { region, socket } = serve(t);
   const a = await join(t, socket);
-  t.match(region.membersNow(), [
-    { slot: 1, epoch: 1, name: '', state: 'joining', backend: 'unknown', ...own },
-  ]);
+  t.match(here(region), [{ slot: 1, epoch: 1, name: '', state: 'joining', backend: 'unknown', ...own }]);
   await a.hello('a');
   const items = encodeItems([
     { type: 'address', text: '10.0.0.7' },
@@ -62,15 +64,15 @@ t.test('who is here now', async (t) => {
   new Uint8Array(a.words.buffer, (a.block() + MEMBER_W.draft) * 4, items.length).set(items);
   t.equal((await a.request(OP_DESCRIBE, items.length))[0], STATUS_OK);
   await a.listen('echo');
-  const [member] = region.membersNow();
+  const [member] = here(region);
   t.match(member, {
     name: 'a',
     state: 'active',
     addresses: ['10.0.0.7'],
     labels: { zone: 'a=b' },
     listeners: ['echo'],
-    evicted: false,
   });
+  t.match(region.status().members, [{ evicted: false }]);
   t.ok(Math.abs(Date.now() - member!.since.getTime()) < 60_000);
   t.match(region.counters, {
     connections: 1,
@@ -107,10 +109,11 @@ t.test('evicted', async (t) => {
   await a.hello('a');
   t.ok(region.evict(1));
   t.same(left, ['evicted']);
-  t.match(region.membersNow(), [{ state: 'joining', evicted: true }]);
+  t.match(here(region), [{ state: 'joining' }]);
+  t.match(region.status().members, [{ evicted: true }]);
   t.equal((await a.hello('a', 2))[0], STATUS_EVICTED);
   a.die();
-  await until('the slot is free', () => region.membersNow().length === 0);
+  await until('the slot is free', () => here(region).length === 0);
   t.notOk(region.evict(1), 'nobody is there');
   const b = await join(t, socket);
   t.equal((await b.hello('a', 3))[0], STATUS_OK);
@@ -122,7 +125,7 @@ t.test('an admission rule with slots', async (t) => {
   await t.rejects(RawMember.join(socket), { code: 'ERR_IVSHMEM_HOST_REFUSED' });
   t.equal(region.counters.refusals.rule_full, 1);
   a.die();
-  await until('the slot is free', () => region.membersNow().length === 0);
+  await until('the slot is free', () => here(region).length === 0);
   t.equal((await join(t, socket)).slot, 1);
 });
 
@@ -162,5 +165,5 @@ t.test('frozen, it leaves everything as it is', async (t) => {
   t.equal((await answer)[0], STATUS_OK);
   const member = await late;
   t.teardown(() => member.die());
-  await until('b is gone', () => region.membersNow().length === 2);
+  await until('b is gone', () => here(region).length === 2);
 });
