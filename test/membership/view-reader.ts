@@ -14,6 +14,7 @@ import {
   KIND_LEAVE,
   LOG_LINES,
   MEMBERSHIP_W,
+  type MembershipPlace,
   placeAt,
   REASON_CLOSED,
   REASON_CRASHED,
@@ -156,12 +157,8 @@ t.test('a log whose end was turned back or forth misleads nobody', async (t) => 
   t.same(read().events.map(tell), ['join a@2'], 'an end that stands still while the table goes on');
 });
 
-t.test('a forged record of the log is believed until the server publishes its next view', async (t) => {
-  const { words, place, writer, reader, read } = region();
-  writer.connect(1);
-  writer.join(1, 'a', 7);
-  read();
-  // Somebody who knows the format; a checksum is no signature (docs/security.md).
+/** View 3 of somebody who knows the format: member 1 has crashed. A checksum is no signature (docs/security.md). */
+function forgeLeave(words: Int32Array, place: MembershipPlace, writer: ViewWriter): void {
   const forged = {
     ...writer.records[1]!,
     view: 3,
@@ -170,6 +167,14 @@ t.test('a forged record of the log is believed until the server publishes its ne
     state: STATE_FREE,
   };
   new LogWriter(words, place, writer.log.end).append(encodeRecord(forged));
+}
+
+t.test('a forged record of the log is believed until the server publishes its next view', async (t) => {
+  const { words, place, writer, reader, read } = region();
+  writer.connect(1);
+  writer.join(1, 'a', 7);
+  read();
+  forgeLeave(words, place, writer);
   t.same(read().events.map(tell), ['leave a@3 crashed']);
   writer.connect(5);
   t.same(read().events.map(tell), ['join a@2'], 'the table bears witness');
@@ -181,14 +186,7 @@ t.test('what the server writes again at our request is the truth, even if it is 
   writer.connect(1);
   writer.join(1, 'a', 7);
   read();
-  const forged = {
-    ...writer.records[1]!,
-    view: 3,
-    kind: KIND_LEAVE,
-    reason: REASON_CRASHED,
-    state: STATE_FREE,
-  };
-  new LogWriter(words, place, writer.log.end).append(encodeRecord(forged));
+  forgeLeave(words, place, writer);
   read();
   words[place.header + MEMBERSHIP_W.logEnd] = writer.log.end;
   t.match(reader.adopt([], false), { damaged: 'the table is of view 2, after view 3' });
