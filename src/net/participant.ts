@@ -27,6 +27,7 @@ export interface ParticipantOptions {
 }
 
 interface Waiting {
+  readonly region: Region;
   readonly channel: Channel;
   readonly offer: Offer;
   readonly timer: NodeJS.Timeout;
@@ -38,9 +39,9 @@ interface Connecting {
   busy: boolean;
 }
 
-/** The part of this process in one region: what its sockets are offered, and to whom they are. */
+/** The part of this process in a region, or in one after the other: what its sockets are offered, and to whom they are. */
 export class Participant {
-  readonly region: Region;
+  #region: Region | null = null;
   readonly #options: Required<ParticipantOptions>;
   readonly #listeners = new Map<string, { count: number; listener: Promise<Listener | null> }>();
   /** Sockets that were accepted, and offers for such as will be, by their connection. */
@@ -48,24 +49,38 @@ export class Participant {
   readonly #waiting = new Map<string, Waiting>();
   readonly #connected = new Map<Socket, Connecting>();
   readonly #unknown = new Map<string, number>();
-  readonly #ready: Promise<void>;
+  #ready: Promise<void> = Promise.resolve();
   #members: Membership | null = null;
   #directory: Directory | null = null;
-  #gone = false;
+  /** This member was leaving, when it was last told of. */
+  #leaving = false;
 
-  constructor(region: Region, { dataBytes = 256 << 10, queueSize = 128 }: ParticipantOptions) {
-    this.region = region;
+  constructor(region: Region | null, { dataBytes = 256 << 10, queueSize = 128 }: ParticipantOptions) {
     this.#options = { dataBytes, queueSize };
-    this.#ready = this.#watch();
-    region.onRemoved(() => {
-      this.#gone = true;
-      for (const socket of this.#sockets()) stateOf(socket).link?.deviceGone();
-    });
+    if (region !== null) this.join(region);
+  }
+
+  /** Null before there is one, and after its device is gone. */
+  get region(): Region | null {
+    return this.#region;
   }
 
   /** Resolves when the membership is known; never rejects: without it all stays on TCP. */
   get ready(): Promise<void> {
     return this.#ready;
+  }
+
+  /** Takes part in this region from now on: what is advertised is advertised there, and the connections that are there are offered. */
+  join(region: Region): void {
+    this.#region = region;
+    this.#leaving = false;
+    region.onRemoved(() => {
+      if (this.#region === region) this.#lost();
+    });
+    const ready = this.#watch(region);
+    this.#ready = ready;
+    for (const [service, known] of this.#listeners) known.listener = this.#listen(service);
+    void ready.then(() => this.#offerAll());
   }
 
   /** Tells the others of a listener, until the returned function is called. */
@@ -130,17 +145,26 @@ export class Participant {
     stateOf(socket).link?.session.leave(reason);
   }
 
-  async #watch(): Promise<void> {
+  #lost(): void {
+    this.#region = null;
+    this.#members = null;
+    this.#directory = null;
+    this.#unknown.clear();
+    for (const socket of this.#sockets()) stateOf(socket).link?.deviceGone();
+  }
+
+  async #watch(region: Region): Promise<void> {
     try {
-      const members = await this.region.membership();
+      const members = await region.membership();
+      if (this.#region !== region) return;
       this.#members = members;
       this.#directory = new Directory(members);
-      if (this.region.device.vectors > 0) members.unref();
+      if (region.device.vectors > 0) members.unref();
       for (const type of ['join', 'update', 'recovered', 'leave'] as const)
         members.on(type, (event: MembershipEvent) => this.#changed(event));
     } catch {
       // A region without a membership has nobody to offer to; the reason 'no-peer' says so.
-      this.#directory = null;
+      if (this.#region === region) this.#directory = null;
     }
   }
 
@@ -149,7 +173,10 @@ export class Participant {
       this.#unknown.delete(`${member.slot} ${member.epoch}`);
       return;
     }
-    const own = member.slot === this.region.slot;
+    const own = member.slot === this.#region?.slot;
+    const stays = own && this.#leaving && member.state === 'active';
+    if (own) this.#leaving = member.state === 'leaving';
+    if (stays) this.#offerAll();
     if (member.state === 'leaving') {
       for (const socket of this.#sockets()) {
         const { link } = stateOf(socket);
@@ -163,6 +190,13 @@ export class Participant {
       if (there === null || stateOf(socket).path !== 'tcp') continue;
       const listening = this.#directory?.listenersAt(there.remoteAddress, there.remotePort) ?? [];
       if (listening.some(({ slot }) => slot === member.slot)) void this.#offer(socket);
+    }
+  }
+
+  #offerAll(): void {
+    for (const [socket, connecting] of this.#connected) {
+      connecting.retries = 0;
+      if (stateOf(socket).path === 'tcp') void this.#offer(socket);
     }
   }
 
@@ -188,7 +222,8 @@ export class Participant {
   async #tryOffer(socket: Socket): Promise<Reason | null> {
     await this.#ready;
     const tuple = tupleOf(socket);
-    if (tuple === null || this.#gone) return tuple === null ? 'half-closed' : 'no-region';
+    const region = this.#region;
+    if (tuple === null || region === null) return tuple === null ? 'half-closed' : 'no-region';
     const { remoteAddress, remotePort } = tuple;
     const candidates = this.#directory?.listenersAt(remoteAddress, remotePort) ?? [];
     let reason: Reason = 'no-peer';
@@ -202,7 +237,7 @@ export class Participant {
       if (reason !== 'none') return reason === 'busy' ? null : reason;
       let channel: Channel;
       try {
-        channel = await this.region.connect(service, { peer: member.name, ...this.#options });
+        channel = await region.connect(service, { peer: member.name, ...this.#options });
       } catch {
         // A quota, no memory, a member that left meanwhile, no server: TCP does what it did.
         reason = 'no-channel';
@@ -210,7 +245,7 @@ export class Participant {
       }
       reason = obstacleOf(socket) ?? 'none';
       if (reason === 'none') {
-        linkUnder(socket).offer(this.region, channel, tuple);
+        linkUnder(socket).offer(region, channel, tuple);
         return null;
       }
       channel.close();
@@ -220,7 +255,7 @@ export class Participant {
   }
 
   #retry(socket: Socket, connecting: Connecting): void {
-    if (connecting.timer !== null || connecting.retries >= MOST_RETRIES || this.#gone) return;
+    if (connecting.timer !== null || connecting.retries >= MOST_RETRIES || this.#region === null) return;
     const wait = RETRY_MS << connecting.retries++;
     connecting.timer = setTimeout(() => {
       connecting.timer = null;
@@ -229,10 +264,12 @@ export class Participant {
   }
 
   async #listen(service: string): Promise<Listener | null> {
+    const region = this.#region;
+    if (region === null) return null;
     try {
-      const listener = await this.region.listen(service);
-      if (this.region.device.vectors > 0) listener.unref();
-      void this.#serve(listener);
+      const listener = await region.listen(service);
+      if (region.device.vectors > 0) listener.unref();
+      void this.#serve(region, listener);
       return listener;
     } catch {
       // As without a region: connections are TCP's.
@@ -240,13 +277,13 @@ export class Participant {
     }
   }
 
-  async #serve(listener: Listener): Promise<void> {
-    for await (const channel of listener) void this.#hear(channel);
+  async #serve(region: Region, listener: Listener): Promise<void> {
+    for await (const channel of listener) void this.#hear(region, channel);
   }
 
   /** Takes the first message of a channel, which names a connection. */
-  async #hear(channel: Channel): Promise<void> {
-    if (this.region.device.vectors > 0) channel.unref();
+  async #hear(region: Region, channel: Channel): Promise<void> {
+    if (region.device.vectors > 0) channel.unref();
     const timer = setTimeout(() => channel.close(), OFFER_WAIT_MS).unref();
     let offer: Message | null = null;
     try {
@@ -260,11 +297,11 @@ export class Participant {
       clearTimeout(timer);
     }
     if (offer?.type !== 'offer') return channel.close();
-    const reason = this.#examine(channel, offer);
+    const reason = this.#examine(region, channel, offer);
     if (reason !== null) this.#decline(channel, reason);
   }
 
-  #examine(channel: Channel, offer: Offer): Reason | null {
+  #examine(region: Region, channel: Channel, offer: Offer): Reason | null {
     const { tuple } = offer;
     const member = this.#members?.get(channel.peer);
     if (!member || !this.#directory?.owns(channel.peer, tuple.localAddress)) return 'foreign-address';
@@ -277,19 +314,19 @@ export class Participant {
       this.#unknown.set(known, (this.#unknown.get(known) ?? 0) + 1);
       this.#decline(channel, 'unknown-connection');
     }, ACCEPT_WAIT_MS).unref();
-    const waiting = { channel, offer, timer };
+    const waiting = { region, channel, offer, timer };
     const socket = this.#accepted.get(key);
     this.#waiting.set(key, waiting);
     if (socket !== undefined) this.#answer(key, waiting, socket);
     return null;
   }
 
-  #answer(key: string, { channel, offer, timer }: Waiting, socket: Socket): void {
+  #answer(key: string, { region, channel, offer, timer }: Waiting, socket: Socket): void {
     this.#waiting.delete(key);
     clearTimeout(timer);
     const obstacle = obstacleOf(socket);
     if (obstacle !== null) this.#decline(channel, obstacle);
-    else if (!linkUnder(socket).accept(this.region, channel, offer)) this.#decline(channel, 'busy');
+    else if (!linkUnder(socket).accept(region, channel, offer)) this.#decline(channel, 'busy');
   }
 
   #decline(channel: Channel, reason: Reason): void {

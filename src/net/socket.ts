@@ -221,7 +221,7 @@ export function setPath(socket: net.Socket, path: 'tcp' | 'shared-memory', reaso
   state.reason = reason;
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
   const message = (): PathMessage => ({
-    region: state.participant?.region.header.name ?? null,
+    region: state.participant?.region?.header.name ?? null,
     path,
     reason,
     localAddress,
