@@ -18,4 +18,3 @@ export {
   type RegionDevice,
   type WaitStrategy,
 } from './membership/index.ts';
-export { type OpenOptions, open } from './open.ts';

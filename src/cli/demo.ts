@@ -25,7 +25,7 @@ export function register(program: Command): void {
 /** The first process: a server with one region, the second process as a child, and the measurements. */
 async function measure(options: DemoOptions): Promise<void> {
   const { createServer } = await import('../host/index.ts');
-  const { open } = await import('../open.ts');
+  const { open } = await import('../channel/open.ts');
   const { DEMO_DATA_BYTES, DEMO_SERVICE, measureChannel } = await import('../demo/over-channel.ts');
   const { measureSocket } = await import('../demo/over-socket.ts');
   const { formatFigures } = await import('../demo/figures.ts');
@@ -64,7 +64,7 @@ async function measure(options: DemoOptions): Promise<void> {
 
 /** The second process: answers until it is ended. */
 async function respond(socket: string): Promise<void> {
-  const { open } = await import('../open.ts');
+  const { open } = await import('../channel/open.ts');
   const { DEMO_SERVICE, respond: respondTo } = await import('../demo/over-channel.ts');
   const { serveSockets } = await import('../demo/over-socket.ts');
   const region = await open({ socket, name: 'second' });

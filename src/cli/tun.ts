@@ -32,7 +32,7 @@ export function register(program: Command): void {
 }
 
 async function run({ address, name, member, mtu, socket, device }: Flags): Promise<void> {
-  const { open } = await import('../open.ts');
+  const { open } = await import('../channel/open.ts');
   const { Tun } = await import('../tun/index.ts');
   const isPci = device !== undefined && /^[0-9a-f]{2,}:[0-9a-f:.]+$/i.test(device);
   const region = await open({

@@ -13,6 +13,11 @@ export async function setRegion(region: Region | null, options: ParticipantOptio
   await chosen?.ready;
 }
 
+/** For followRegion. `instead`: only if that one is chosen. */
+export function chooseParticipant(participant: Participant | null, instead?: Participant): void {
+  if (instead === undefined || chosen === instead) chosen = participant;
+}
+
 /** The participant in a region, or in the one of `setRegion`; null for none. */
 export function participantOf(region: Region | null | undefined): Participant | null {
   if (region === undefined) return chosen;

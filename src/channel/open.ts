@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import { Region, type RegionOptions } from './channel/index.ts';
-import { type OpenDeviceOptions, openDevice } from './ivshmem/open.ts';
+import { type OpenDeviceOptions, openDevice } from '../ivshmem/open.ts';
+import { Region, type RegionOptions } from './region.ts';
 
 /** Which device, and how to behave in its region. */
 export type OpenOptions = OpenDeviceOptions & Partial<RegionOptions>;

@@ -1,0 +1,173 @@
+/** A device goes and another one comes, in another region: connections stay, and take shared memory where there is some. */
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { createServer as createHost } from '../../src/host/index.ts';
+import { open, type Region } from '../../src/index.ts';
+import {
+  connect,
+  createServer,
+  Following,
+  followRegion,
+  type Server,
+  type Socket,
+} from '../../src/net/index.ts';
+import { until } from '../support/protocol/until.ts';
+import { joinUnpluggable, type UnpluggableMember } from './support/unpluggable.ts';
+
+const ADDRESSES = { addresses: ['127.0.0.1'] };
+
+/** Asks, and compares what comes back, until told to stop. */
+class Talk {
+  readonly socket: Socket;
+  rounds = 0;
+  wrong = 0;
+  error: Error | null = null;
+  #going = true;
+  readonly #over: Promise<void>;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('error', (error) => {
+      this.error = error;
+    });
+    this.#over = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    let got = Buffer.alloc(0);
+    this.socket.on('data', (data: Buffer) => {
+      got = Buffer.concat([got, data]);
+    });
+    while (this.#going && !this.socket.destroyed) {
+      const question = Buffer.alloc(1 + ((this.rounds * 7919) % 30_000), `round ${this.rounds} `);
+      got = Buffer.alloc(0);
+      this.socket.write(question);
+      await until('an answer', () => got.length >= question.length || this.socket.destroyed);
+      if (!got.equals(question)) this.wrong++;
+      this.rounds++;
+    }
+  }
+
+  async goesOn(): Promise<void> {
+    const { rounds } = this;
+    await until('more answers', () => this.rounds > rounds + 2);
+  }
+
+  async on(path: 'tcp' | 'shared-memory'): Promise<void> {
+    await until(`${path}, not ${this.socket.pathReason}`, () => this.socket.path === path);
+    await this.goesOn();
+  }
+
+  async stop(): Promise<void> {
+    this.#going = false;
+    await this.#over;
+    this.socket.destroy();
+  }
+}
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port;
+
+async function echo(t: Test, region?: Region): Promise<number> {
+  const server = createServer(region === undefined ? {} : { region }, (socket) => {
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  return portOf(server);
+}
+
+t.test('from one region to another and back', { timeout: 120_000 }, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ivshmem-follow-'));
+  const sockets = [1, 2].map((host) => join(directory, `host${host}.sock`));
+  const hosts = await Promise.all(
+    sockets.map((socket, i) => createHost({ regions: [{ name: `host${i + 1}`, socket, size: 64 << 20 }] })),
+  );
+  const near = await open({ socket: sockets[0]!, name: 'near', ...ADDRESSES });
+  const far = await open({ socket: sockets[1]!, name: 'far', ...ADDRESSES });
+  // What is plugged in, and what a program that opens it gets.
+  let plugged: string | null = null;
+  let member: UnpluggableMember | null = null;
+  const openRegion = async (): Promise<Region> => {
+    if (plugged === null) throw new Error('no device');
+    member = await joinUnpluggable(plugged, { name: 'mover', ...ADDRESSES });
+    return member.region;
+  };
+  // Also a device that nobody has: files that come and go in this folder are the nodes of devices.
+  const folder = join(directory, 'dev');
+  const node = join(folder, 'node');
+  const plug = (socket: string): void => {
+    plugged = socket;
+    writeFileSync(node, socket);
+  };
+  const unplug = (): void => {
+    plugged = null;
+    rmSync(node);
+    member!.unplug();
+  };
+  mkdirSync(folder);
+  const following = followRegion({ openRegion, socket: node });
+  t.teardown(async () => {
+    await following.close();
+    await near.close();
+    await far.close();
+    for (const host of hosts) await host.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  t.ok(following instanceof Following);
+  const told: string[] = [];
+  following.on('region', (region) => told.push(region.header.name));
+  following.on('lost', () => told.push('lost'));
+  await following.tried;
+  t.match(following.failure, { message: 'no device' });
+  t.equal(following.region, null);
+
+  // Made while there is no region yet: by the mover, to it, and among the others.
+  const port = await echo(t);
+  const [nearPort, farPort] = [await echo(t, near), await echo(t, far)];
+  const talkTo = (port: number, region?: Region): Talk =>
+    new Talk(connect({ port, host: '127.0.0.1', ...(region ? { region } : {}) }));
+  const withNear = [talkTo(port, near), talkTo(nearPort)];
+  const withFar = [talkTo(port, far), talkTo(farPort)];
+  const all = [...withNear, ...withFar];
+  const on = async (path: 'tcp' | 'shared-memory', talks: Talk[]): Promise<void> => {
+    await Promise.all(talks.map((talk) => talk.on(path)));
+  };
+  await on('tcp', all);
+
+  plug(sockets[0]!);
+  await on('shared-memory', withNear);
+  t.ok(
+    withFar.every(({ socket }) => socket.path === 'tcp'),
+    'who is elsewhere is reached over TCP',
+  );
+  t.equal(following.failure, null);
+
+  unplug();
+  await on('tcp', all);
+  t.equal(following.region, null);
+  plug(sockets[1]!);
+  await on('shared-memory', withFar);
+  t.ok(withNear.every(({ socket }) => socket.path === 'tcp'));
+
+  unplug();
+  await on('tcp', all);
+  plug(sockets[0]!);
+  await on('shared-memory', withNear);
+  t.strictSame(told, ['host1', 'lost', 'host2', 'lost', 'host1']);
+
+  const late = talkTo(port, near);
+  await late.on('shared-memory');
+  await following.close();
+  await on('tcp', all);
+  for (const talk of [...all, late]) {
+    await talk.stop();
+    t.equal(talk.error, null);
+    t.equal(talk.wrong, 0);
+  }
+});
