@@ -2,12 +2,10 @@ import t, { type Test } from 'tap';
 import { RingAgain } from '../../src/membership/ring-again.ts';
 import { MEMBER_W } from '../../src/memory/layout.ts';
 
-/** A clock and an interval that move only when told. */
+/** An interval that passes only when told. */
 function clock(t: Test) {
-  let now = 1000;
   const intervals = new Set<() => void>();
-  const real = { now: performance.now, set: globalThis.setInterval, clear: globalThis.clearInterval };
-  performance.now = () => now;
+  const real = { set: globalThis.setInterval, clear: globalThis.clearInterval };
   globalThis.setInterval = ((callback: () => void) => {
     intervals.add(callback);
     const handle = { callback, unref: () => handle };
@@ -17,14 +15,12 @@ function clock(t: Test) {
     intervals.delete(handle.callback);
   }) as unknown as typeof clearInterval;
   t.teardown(() => {
-    performance.now = real.now;
     globalThis.setInterval = real.set;
     globalThis.clearInterval = real.clear;
   });
   return {
     intervals,
-    tick(ms: number): void {
-      now += ms;
+    tick(): void {
       for (const callback of [...intervals]) callback();
     },
   };
@@ -50,29 +46,32 @@ t.test('rings again while the mark is there, and stops when it is taken', async 
   const { ringAgain, rung, mark } = again();
   mark(2, 33, true);
   ringAgain.remember(2, 33);
-  time.tick(50);
-  time.tick(50);
+  time.tick();
+  time.tick();
   t.same(rung, [2, 2]);
   mark(2, 33, false);
-  time.tick(50);
+  time.tick();
   t.same(rung, [2, 2]);
   t.equal(time.intervals.size, 0, 'nothing to look for, no timer');
   mark(2, 31, true);
   ringAgain.remember(2, 31);
-  time.tick(50);
+  time.tick();
   t.same(rung, [2, 2, 2], 'bit 31 is a bit like the others');
 });
 
-t.test('only while this member is new', async (t) => {
+t.test('at growing intervals, and not for ever', async (t) => {
   const time = clock(t);
   const { ringAgain, rung, mark } = again();
   mark(1, 5, true);
   ringAgain.remember(1, 5);
-  time.tick(3001);
-  t.same(rung, [1], 'the last look');
-  t.equal(time.intervals.size, 0);
+  for (let look = 1; look <= 8; look++) time.tick();
+  t.same(rung, [1, 1, 1, 1], 'after 1, 2, 4 and 8 intervals');
   ringAgain.remember(1, 5);
-  t.equal(time.intervals.size, 0);
+  time.tick();
+  t.equal(rung.length, 5, 'a doorbell of its own begins anew');
+  for (let look = 0; look < 1000; look++) time.tick();
+  t.equal(rung.length, 14, 'the last after 512');
+  t.equal(time.intervals.size, 0, 'it was given up');
 });
 
 t.test('close stops it', async (t) => {
@@ -84,6 +83,6 @@ t.test('close stops it', async (t) => {
   t.equal(time.intervals.size, 1);
   ringAgain.close();
   ringAgain.close();
-  time.tick(50);
+  time.tick();
   t.same(rung, []);
 });
