@@ -118,18 +118,18 @@ void LoopWaiter::Disarm() {
 /** True when a word became non-zero before the budget, the next timer or another descriptor of the loop ended
  * the spin. */
 bool LoopWaiter::Spin(int timeout_ms) {
-  const uint64_t budget = budget_.Next();
-  if (budget == 0) return false;
   const uint64_t start = uv_hrtime();
+  const uint64_t budget = budget_.Next(start);
+  if (budget == 0) return false;
   uint64_t end = start + budget;
   if (timeout_ms > 0) end = std::min(end, start + static_cast<uint64_t>(timeout_ms) * kNsPerMs);
   uint64_t next_poll = start + kFirstPollNs;
+  if (budget_.yield_first() && YieldFindsWork()) return true;
   for (;;) {
     for (int i = 0; i < kLooksPerClock; ++i) {
       if (words_.AnyNonZero()) {
-        budget_.Found();
-        ++found_spinning_;
-        return true;
+        budget_.FoundLooking();
+        return FoundSpinning();
       }
       CpuRelax();
     }
@@ -138,13 +138,28 @@ bool LoopWaiter::Spin(int timeout_ms) {
     if (now < next_poll) continue;
     if (BackendReadable()) break;
     // On a machine with more to run than processors, the sender we wait for may need this one.
-    sched_yield();
+    if (budget_.yields(now) && YieldFindsWork()) return true;
     // Where system calls are slow (emulated machines) they must not be most of the spin.
     const uint64_t after = uv_hrtime();
     next_poll = after + std::max(kPollEveryNs, 4 * (after - now));
   }
   budget_.FoundNothing();
   return false;
+}
+
+bool LoopWaiter::YieldFindsWork() {
+  const uint64_t before = uv_hrtime();
+  sched_yield();
+  const uint64_t after = uv_hrtime();
+  const bool found = words_.AnyNonZero();
+  budget_.Yielded(after - before, found, after);
+  return found && FoundSpinning();
+}
+
+bool LoopWaiter::FoundSpinning() {
+  budget_.Found();
+  ++found_spinning_;
+  return true;
 }
 
 /** False when the loop may sleep: armed, and no word was non-zero after that. */

@@ -59,6 +59,9 @@ class LoopWaiter final : public Closable {
   void ListenToBell();
 
   bool Spin(int timeout_ms);
+  /** Lets others run on this processor; true when there is work after that. */
+  bool YieldFindsWork();
+  bool FoundSpinning();
   bool ArmAndLookAgain(int timeout_ms);
   void Disarm();
   bool BackendReadable() const;
