@@ -57,6 +57,10 @@ bench-vm: native ## Measure between two VMs, beside TCP over virtio-net
 bench-membership: native ## Measure who hears of a change when, beside members that poll, and a restart of the server
 	npm run --silent bench -- membership --json bench/results/membership.json
 
+.PHONY: bench-sockets
+bench-sockets: native ## Measure sockets over shared memory beside those of node:net
+	npm run --silent bench -- sockets --json bench/results/sockets.json
+
 .PHONY: package
 package: install ## Pack the npm package with its prebuilt addons, and name the file
 	npm pack --pack-destination .cache

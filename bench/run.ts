@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { runCore } from './core/run.ts';
 import { runMembership } from './membership/run.ts';
+import { runSockets } from './sockets/run.ts';
 import { runVm } from './vm/run.ts';
 
 const program = new Command('bench')
@@ -49,6 +50,22 @@ program
   .option('--no-vms', 'without VMs, which need root and an image')
   .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
   .action(runMembership);
+
+program
+  .command('sockets')
+  .description('ivshmem/net between two processes, beside sockets of node:net')
+  .option('--json <file>', 'write the rows here, and the raw samples and the machine beside it')
+  .option('--rounds <n>', 'samples of each contestant (5)', positive)
+  .option('--ms <n>', 'length of one sample, milliseconds (250)', positive)
+  .option('--quick', '1 round of 80 ms unless said otherwise, none taken again: a look, not a result', false)
+  .option('--only <ids>', 'these benchmarks only, separated by commas')
+  .option('--contestants <names>', 'these contestants only, separated by commas')
+  .option('--cpus <a,b>', 'where the measuring and the answering process run', '0,1')
+  .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
+  .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
+  .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
+  .option('--profile <folder>', "V8's profiles of both processes of each pair, written there")
+  .action(runSockets);
 
 await program.parseAsync();
 

@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import type net from 'node:net';
+import { makePattern, stamp } from '../vm/content.ts';
+import { checkAnswer, encodeHeader, headerBytes } from './header.ts';
+import { LineChecker } from './line-checker.ts';
+import type { SocketModule } from './modules.ts';
+import type { Order } from './orders.ts';
+
+export interface Measured {
+  /** Resolves when `n` round trips are made or `n` messages have come. @throws Error when content is wrong or the peer is gone. */
+  readonly step: (n: number) => Promise<void>;
+  readonly end: () => Promise<void>;
+}
+
+/** Bytes that the kernel reads into at once, where a program gives it its own buffer: what Node's own reads are. */
+const READ_BYTES = 65_536;
+
+/**
+ * The measuring side of one connection, whichever module it is of. `onread`: the kernel reads into one buffer of the program, which is what
+ * Node's sockets do best, instead of `data` events.
+ */
+export async function measureStream(
+  module: SocketModule,
+  target: net.NetConnectOpts,
+  order: Order,
+  onread: boolean,
+): Promise<Measured> {
+  const { what, bytes } = order;
+  const checker = new LineChecker(bytes);
+  const words = makePattern(bytes);
+  const message = Buffer.from(words.buffer);
+  let wanted = 0;
+  let finish = () => {};
+  let fail = (_: Error) => {};
+  const send = () => {
+    stamp(words, 0, bytes, checker.sequence);
+    socket.write(message);
+  };
+  let receive = (piece: Uint8Array) => {
+    const ended = checker.take(piece);
+    if (ended === 0) return;
+    const before = wanted;
+    wanted -= ended;
+    if (before > 0 && wanted <= 0) finish();
+    else if (what === 'rtt') send();
+  };
+  const guarded = (piece: Uint8Array) => {
+    try {
+      receive(piece);
+    } catch (error) {
+      fail(error as Error);
+    }
+  };
+  const buffer = new Uint8Array(onread ? READ_BYTES : 0);
+  const read = (count: number) => {
+    guarded(buffer.subarray(0, count));
+    return true;
+  };
+  const socket = module.connect({ ...target, ...(onread ? { onread: { buffer, callback: read } } : {}) });
+  if (!onread) socket.on('data', guarded);
+  await once(socket, 'connect');
+  socket.on('error', (error) => fail(error));
+  socket.on('close', () => fail(new Error('the answering side closed')));
+  const checked = receive;
+  await new Promise<void>((resolve, reject) => {
+    fail = reject;
+    const answer = Buffer.alloc(headerBytes);
+    let filled = 0;
+    receive = (piece) => {
+      const took = Math.min(piece.length, headerBytes - filled);
+      answer.set(piece.subarray(0, took), filled);
+      filled += took;
+      if (filled < headerBytes) return;
+      checkAnswer(answer);
+      receive = checked;
+      if (took < piece.length) receive(piece.subarray(took));
+      resolve();
+    };
+    socket.write(encodeHeader(order));
+  });
+  await module.onPath(socket);
+  const fallbacks = module.fallbacks();
+  return {
+    step: (n) =>
+      new Promise<void>((resolve, reject) => {
+        finish = resolve;
+        fail = reject;
+        // What came since the last step, of a stream that never stops, counts.
+        wanted = what === 'rtt' ? n : wanted + n;
+        if (wanted <= 0) resolve();
+        else if (what === 'rtt') send();
+      }),
+    end: async () => {
+      fail = () => {};
+      const strayed = module.fallbacks() - fallbacks;
+      socket.destroy();
+      if (!socket.closed) await once(socket, 'close');
+      if (strayed > 0) throw new Error('the connection went back to TCP in the sample');
+    },
+  };
+}

@@ -1,0 +1,41 @@
+/** What is measured on one stream: round trips, or messages one way, each in a write of its own or a burst in one write. */
+export interface Order {
+  readonly what: 'rtt' | 'feed' | 'burst';
+  readonly bytes: number;
+}
+
+/** 64 B, 128 B, 512 B, 1, 2, 4, 8, 16, 64 KiB, 1 MiB. */
+export const sizes = [64, 128, 512, 1024, 2048, 4096, 8192, 16_384, 65_536, 1_048_576] as const;
+
+/** Most bytes of a burst, and most messages. */
+const BURST_BYTES = 65_536;
+const BURST_MESSAGES = 32;
+
+/** Messages of one write. */
+export function messagesPerWrite({ what, bytes }: Order): number {
+  return what === 'burst' ? Math.max(1, Math.min(BURST_MESSAGES, BURST_BYTES / bytes)) : 1;
+}
+
+export const orders: readonly Order[] = [
+  ...sizes.map((bytes) => ({ what: 'rtt', bytes }) as const),
+  ...sizes.map((bytes) => ({ what: 'feed', bytes }) as const),
+  ...sizes.map((bytes) => ({ what: 'burst', bytes }) as const).filter((order) => messagesPerWrite(order) > 1),
+];
+
+/** The id of the row an order belongs to. */
+export function rowId({ what, bytes }: Order): string {
+  if (what === 'rtt') return `rtt-${bytes}`;
+  return `throughput-${bytes}${what === 'burst' ? '-burst' : ''}`;
+}
+
+/**
+ * Fewest messages of a batch: many times what lies in a socket's buffers or a ring when it starts, or it would only empty them.
+ */
+export function leastBatch({ what, bytes }: Order): number {
+  return what === 'rtt' ? 1 : Math.ceil((4 << 20) / bytes);
+}
+
+export function formatSize(bytes: number): string {
+  if (bytes >= 1 << 20) return `${bytes / (1 << 20)} MiB`;
+  return bytes >= 1024 ? `${bytes / 1024} KiB` : `${bytes} bytes`;
+}

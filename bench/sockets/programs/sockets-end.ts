@@ -1,0 +1,76 @@
+import { once } from 'node:events';
+import type net from 'node:net';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { timeBatches } from '../../contestants/batches.ts';
+import { median } from '../../harness/statistics.ts';
+import { answer } from '../answering.ts';
+import type { Command, Reply, Taken } from '../commands.ts';
+import { measureConnects } from '../connecting.ts';
+import { measureStream } from '../measuring.ts';
+import { type ModuleName, moduleOf, type SocketModule } from '../modules.ts';
+import { leastBatch } from '../orders.ts';
+import { measureStalls } from '../stalling.ts';
+
+/**
+ * Both ends of all pairs, the same program whichever module carries it: `answer` listens at `--at` (HOST:PORT or a path) and says where, `measure`
+ * connects there and takes a sample for each line on stdin. Both end with stdin.
+ */
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    module: { type: 'string', default: 'net' },
+    at: { type: 'string', default: '127.0.0.1:0' },
+    region: { type: 'string', default: '' },
+    addresses: { type: 'string', default: '' },
+  },
+});
+const role = positionals[0] === 'answer' ? 'answer' : 'measure';
+const addresses = values.addresses.split(',').filter((one) => one !== '');
+const module = await moduleOf(values.module as ModuleName, values.region, `sockets-${role}`, addresses);
+const target = targetOf(values.at);
+
+if (role === 'answer') await listen();
+else await measure();
+
+function targetOf(at: string): net.NetConnectOpts & net.ListenOptions {
+  const [, host, port] = /^([\d.]+):(\d+)$/.exec(at) ?? [];
+  return host === undefined ? { path: at } : { host, port: Number(port) };
+}
+
+async function listen(): Promise<void> {
+  process.stdin.on('end', () => process.exit(0)).resume();
+  const server = module.createServer({ noDelay: true }, (socket) => answer(module, socket));
+  server.listen(target);
+  await once(server, 'listening');
+  const where = server.address() as string | net.AddressInfo;
+  process.stdout.write(`${typeof where === 'string' ? where : `${where.address}:${where.port}`}\n`);
+}
+
+async function measure(): Promise<void> {
+  process.stdout.write('ready\n');
+  for await (const line of createInterface({ input: process.stdin })) {
+    const reply: Reply = await take(module, JSON.parse(line) as Command).then(
+      (value) => ({ value }),
+      (error: Error) => ({ error: error.message }),
+    );
+    process.stdout.write(`${JSON.stringify(reply)}\n`);
+  }
+  process.exit(0);
+}
+
+async function take(module: SocketModule, command: Command): Promise<Taken> {
+  const options = { ...target, noDelay: true };
+  if (command.op === 'connect') return measureConnects(module, options, command.ms);
+  if (command.op === 'stall') return measureStalls(module, options, command.switches);
+  const { what, bytes, ms, warmUpMs, onread } = command;
+  const order = { what, bytes };
+  const side = await measureStream(module, options, order, onread);
+  try {
+    const ns = await timeBatches(ms, side.step, { least: leastBatch(order), warmUp: warmUpMs });
+    const batches = what === 'rtt' ? ns : ns.map((one) => (bytes * 1e9) / one);
+    return { value: median(batches), batches };
+  } finally {
+    await side.end();
+  }
+}
