@@ -6,6 +6,9 @@ export class Directory {
   readonly #members: Membership;
   /** `address port` -> members that listen there, as of #view. */
   #listening = new Map<string, Member[]>();
+  /** Ports that anybody listens to, and addresses that anybody has. */
+  readonly #ports = new Set<number>();
+  readonly #addresses = new Set<string>();
   #view = -1;
 
   constructor(members: Membership) {
@@ -18,6 +21,18 @@ export class Directory {
     return this.#listening.get(`${plainAddress(address)} ${port}`) ?? [];
   }
 
+  /** Whether anybody else listens to a port, at whatever address: for who knows only a host's name. */
+  anybodyListens(port: number): boolean {
+    if (this.#members.view !== this.#view) this.#index();
+    return this.#ports.has(port);
+  }
+
+  /** Whether anybody else has that address. */
+  anybodyAt(address: string): boolean {
+    if (this.#members.view !== this.#view) this.#index();
+    return this.#addresses.has(plainAddress(address));
+  }
+
   /** Whether the member in a slot is active, and `address` one of its. */
   owns(slot: number, address: string): boolean {
     const member = this.#members.get(slot);
@@ -27,13 +42,17 @@ export class Directory {
   #index(): void {
     this.#view = this.#members.view;
     this.#listening = new Map();
+    this.#ports.clear();
+    this.#addresses.clear();
     const self = this.#members.self?.slot;
     for (const member of this.#members.list()) {
       if (member.slot === self || member.state !== 'active') continue;
+      const own = this.#addressesOf(member);
+      for (const address of own) this.#addresses.add(address);
       for (const service of member.listeners) {
         const place = parseService(service);
         if (place === null) continue;
-        const own = this.#addressesOf(member);
+        this.#ports.add(place.port);
         for (const address of place.address === null ? own : own.filter((each) => each === place.address)) {
           const key = `${address} ${place.port}`;
           this.#listening.set(key, [...(this.#listening.get(key) ?? []), member]);

@@ -1,5 +1,5 @@
 import type { Channel, Listener, Region } from '../channel/index.ts';
-import type { Membership, MembershipEvent } from '../membership/index.ts';
+import type { Member, Membership, MembershipEvent } from '../membership/index.ts';
 import { Directory, plainAddress } from './directory.ts';
 import { decode, encode, type Message, type Tuple } from './messages.ts';
 import { passing, type Reason, reasonNumber } from './reasons.ts';
@@ -7,13 +7,14 @@ import { linkUnder, obstacleOf, type Socket, setPath, stateOf, tupleOf } from '.
 
 type Offer = Extract<Message, { type: 'offer' }>;
 
-/** Members tried for one connection, when several say they listen there. */
+/** Members tried for one connection, when several say they listen there; and so many in a row when no channel is to be had. */
+const MOST_STRANGERS = 32;
 const MOST_CANDIDATES = 3;
 /** An offer can overtake the event that its connection was accepted. */
 const ACCEPT_WAIT_MS = 500;
 /** A channel on which nothing was offered is closed after so long. */
 const OFFER_WAIT_MS = 5000;
-/** A member that offered so many connections that nobody has is not listened to any more. */
+/** For a member that offered so many connections that nobody has, nothing is waited for any more. */
 const MOST_UNKNOWN = 256;
 /** After a reason that passes: first wait, doubled each time, and how often. */
 const RETRY_MS = 20;
@@ -37,6 +38,9 @@ interface Connecting {
   retries: number;
   timer: NodeJS.Timeout | null;
   busy: boolean;
+  /** Who was offered it last, and who does not have it: several processes may listen to one port (node:cluster). */
+  asked: string;
+  readonly strangers: Set<string>;
 }
 
 /** The part of this process in a region, or in one after the other: what its sockets are offered, and to whom they are. */
@@ -63,6 +67,11 @@ export class Participant {
   /** Null before there is one, and after its device is gone. */
   get region(): Region | null {
     return this.#region;
+  }
+
+  /** Who is where; null while there is no region, and until its members are known. */
+  get directory(): Directory | null {
+    return this.#directory;
   }
 
   /** Resolves when the membership is known; never rejects: without it all stays on TCP. */
@@ -117,7 +126,13 @@ export class Participant {
   /** A socket of this process is connected. */
   connected(socket: Socket): void {
     stateOf(socket).participant = this;
-    this.#connected.set(socket, { retries: 0, timer: null, busy: false });
+    this.#connected.set(socket, {
+      retries: 0,
+      timer: null,
+      busy: false,
+      asked: '',
+      strangers: new Set(),
+    });
     socket.once('close', () => {
       const connecting = this.#connected.get(socket);
       if (connecting?.timer) clearTimeout(connecting.timer);
@@ -138,6 +153,10 @@ export class Participant {
     if (connecting === undefined) return;
     const reason = stateOf(socket).reason;
     if (passing(reason)) this.#retry(socket, connecting);
+    else if (reason === 'unknown-connection' && connecting.strangers.size < MOST_STRANGERS) {
+      connecting.strangers.add(connecting.asked);
+      void this.#offer(socket);
+    }
   }
 
   /** Brings a connection to TCP, until the peer or this side is asked otherwise. */
@@ -170,7 +189,7 @@ export class Participant {
 
   #changed({ type, member }: MembershipEvent): void {
     if (type === 'leave') {
-      this.#unknown.delete(`${member.slot} ${member.epoch}`);
+      this.#unknown.delete(lifeOf(member));
       return;
     }
     const own = member.slot === this.#region?.slot;
@@ -196,6 +215,7 @@ export class Participant {
   #offerAll(): void {
     for (const [socket, connecting] of this.#connected) {
       connecting.retries = 0;
+      connecting.strangers.clear();
       if (stateOf(socket).path === 'tcp') void this.#offer(socket);
     }
   }
@@ -209,7 +229,7 @@ export class Participant {
     if (connecting.busy) return;
     connecting.busy = true;
     try {
-      const reason = await this.#tryOffer(socket);
+      const reason = await this.#tryOffer(socket, connecting);
       if (reason === null || socket.destroyed) return;
       setPath(socket, 'tcp', reason);
       if (passing(reason)) this.#retry(socket, connecting);
@@ -219,13 +239,16 @@ export class Participant {
   }
 
   /** Null when an offer was made, now or before: the session goes on with it. */
-  async #tryOffer(socket: Socket): Promise<Reason | null> {
+  async #tryOffer(socket: Socket, connecting: Connecting): Promise<Reason | null> {
     await this.#ready;
     const tuple = tupleOf(socket);
     const region = this.#region;
     if (tuple === null || region === null) return tuple === null ? 'half-closed' : 'no-region';
     const { remoteAddress, remotePort } = tuple;
-    const candidates = this.#directory?.listenersAt(remoteAddress, remotePort) ?? [];
+    const listening = this.#directory?.listenersAt(remoteAddress, remotePort) ?? [];
+    const candidates = listening.filter((member) => !connecting.strangers.has(lifeOf(member)));
+    // All of them have said so.
+    if (candidates.length < listening.length && candidates.length === 0) return null;
     let reason: Reason = 'no-peer';
     for (const member of candidates.slice(0, MOST_CANDIDATES)) {
       const service = member.listeners.find(
@@ -244,6 +267,7 @@ export class Participant {
         continue;
       }
       reason = obstacleOf(socket) ?? 'none';
+      connecting.asked = lifeOf(member);
       if (reason === 'none') {
         linkUnder(socket).offer(region, channel, tuple);
         return null;
@@ -305,9 +329,10 @@ export class Participant {
     const { tuple } = offer;
     const member = this.#members?.get(channel.peer);
     if (!member || !this.#directory?.owns(channel.peer, tuple.localAddress)) return 'foreign-address';
-    const known = `${member.slot} ${member.epoch}`;
-    if ((this.#unknown.get(known) ?? 0) > MOST_UNKNOWN) return 'unknown-connection';
+    const known = lifeOf(member);
     const key = keyOf(turned(tuple));
+    const often = (this.#unknown.get(known) ?? 0) > MOST_UNKNOWN;
+    if (often && !this.#accepted.has(key)) return 'unknown-connection';
     if (this.#waiting.has(key)) return 'busy';
     const timer = setTimeout(() => {
       this.#waiting.delete(key);
@@ -334,6 +359,9 @@ export class Participant {
     channel.close();
   }
 }
+
+/** Names one life of a slot. */
+const lifeOf = ({ slot, epoch }: Member): string => `${slot} ${epoch}`;
 
 /** A connection as its acceptor sees it. */
 const keyOf = ({ localAddress, localPort, remoteAddress, remotePort }: Tuple): string =>
