@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { register as bind } from './bind.ts';
 import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
+import { register as drain } from './drain.ts';
 import { register as evict } from './evict.ts';
 import { fail } from './fail.ts';
 import { register as members } from './members.ts';
@@ -23,6 +24,7 @@ const commands: readonly ((program: Command) => void)[] = [
   top,
   tun,
   server,
+  drain,
   evict,
   demo,
 ];

@@ -5,6 +5,7 @@ import { binding } from '../native/binding.ts';
 import type {
   Answer,
   ControlRequest,
+  DrainAnswer,
   EventReport,
   EvictAnswer,
   MembersAnswer,
@@ -18,6 +19,8 @@ interface Answers {
   readonly watch: MembersAnswer;
   readonly sample: SampleAnswer;
   readonly evict: EvictAnswer;
+  readonly drain: DrainAnswer;
+  readonly undrain: EvictAnswer;
   readonly handover: object;
 }
 
@@ -58,8 +61,8 @@ export class ControlClient {
     const answer = (await this.#next()) as Answer<Answers[R['op']]> | null;
     if (answer === null) throw this.#wrong(this.#failed?.message ?? 'it closed the connection');
     if (answer.ok === true) return answer;
-    if (request.op === 'evict' && answer.code === 'ERR_IVSHMEM_NO_MEMBER') {
-      throw new IvshmemError('ERR_IVSHMEM_NO_MEMBER', { member: request.member });
+    if ('member' in request && answer.code === 'ERR_IVSHMEM_NO_MEMBER') {
+      throw new IvshmemError('ERR_IVSHMEM_NO_MEMBER', { member: String(request.member) });
     }
     throw this.#wrong(`it answers ${answer.message ?? JSON.stringify(answer)}`.replace(/\.$/, ''));
   }

@@ -15,6 +15,13 @@ export interface ControlSubject {
   sample(): Promise<RegionSample>;
   /** Takes the slot's driver out of the region for good; false when none is attached. */
   evict(slot: number): boolean;
+  /**
+   * Has the slot's driver leave its channels. Resolves with how many it still has, after `ms` at the latest; null when none is
+   * attached. `migrates`: an unplug that follows is told as a migration.
+   */
+  drain(slot: number, options: { readonly migrates: boolean; readonly ms: number }): Promise<number> | null;
+  /** Takes that back; false when none is attached. */
+  undrain(slot: number): boolean;
 }
 
 /** Hands the region over to another server; what it needs stands in the request. Answers with what it returns. */

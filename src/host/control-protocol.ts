@@ -7,6 +7,9 @@ export { controlPath } from './control-path.ts';
 
 /** The control socket of a region: one JSON object per line each way (docs/server.md, "Control socket"). */
 
+/** The longest an answer to `drain` may wait, milliseconds. */
+export const MOST_DRAIN_MS = 600_000;
+
 const member = z.union([z.int().min(0).max(255), z.string().min(1).max(64)]);
 
 export const requestSchema = z.discriminatedUnion('op', [
@@ -16,6 +19,15 @@ export const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('sample') }),
   /** By name, or by slot. */
   z.strictObject({ op: z.literal('evict'), member }),
+  /** Answered when it has no channels any more, or after `ms`. `migrates`: it is about to be unplugged, to go on elsewhere. */
+  z.strictObject({
+    op: z.literal('drain'),
+    member,
+    migrates: z.boolean().optional(),
+    ms: z.int().min(0).max(MOST_DRAIN_MS).optional(),
+  }),
+  /** It stays after all. */
+  z.strictObject({ op: z.literal('undrain'), member }),
   /** What else it says is between two servers. */
   z.looseObject({ op: z.literal('handover') }),
 ]);
@@ -25,6 +37,8 @@ export type MembersAnswer = MembersReport;
 export type StatusAnswer = { readonly status: RegionStatus };
 export type SampleAnswer = { readonly sample: RegionSample };
 export type EvictAnswer = { readonly member: MemberReport };
+/** As it was; `channels` it still had at the end. */
+export type DrainAnswer = { readonly member: MemberReport; readonly channels: number };
 
 export interface Failure {
   readonly ok: false;

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
+import type { MemberReport } from '../observe/sample.ts';
 import type { ControlDesk } from './control-desk.ts';
 import { type ControlRequest, type Failure, requestSchema } from './control-protocol.ts';
 
@@ -111,6 +112,13 @@ export class ControlSession {
         return subject.sample().then((sample) => ({ sample }));
       case 'evict':
         return this.#evict(request.member);
+      case 'drain':
+        return this.#drain(request.member, request.migrates ?? false, request.ms ?? 0);
+      case 'undrain': {
+        const member = this.#find(request.member, (slot) => this.#desk.subject.undrain(slot));
+        log.info({ slot: member.slot, epoch: member.epoch, member: member.name }, 'takes back a drain');
+        return { member };
+      }
       case 'handover': {
         if (handover === undefined) throw refused('this server hands nothing over');
         log.info('asked for a handover');
@@ -121,16 +129,31 @@ export class ControlSession {
   }
 
   #evict(named: string | number): object {
+    const member = this.#find(named, (slot) => this.#desk.subject.evict(slot));
+    this.#desk.log.info({ slot: member.slot, epoch: member.epoch, member: member.name }, 'evicts');
+    return { member };
+  }
+
+  async #drain(named: string | number, migrates: boolean, ms: number): Promise<object> {
+    let waiting: Promise<number> | null = null;
+    const member = this.#find(named, (slot) => {
+      waiting = this.#desk.subject.drain(slot, { migrates, ms });
+      return waiting !== null;
+    });
+    this.#desk.log.info({ slot: member.slot, epoch: member.epoch, member: member.name, migrates }, 'drains');
+    return { member, channels: await waiting };
+  }
+
+  /** The member of that name or slot, with which `act` could do what was asked. */
+  #find(named: string | number, act: (slot: number) => boolean): MemberReport {
     const member = this.#desk
       .members()
       .members.find(({ slot, name, state }) =>
         typeof named === 'number' ? slot === named : state !== 'joining' && name === named,
       );
-    if (member === undefined || !this.#desk.subject.evict(member.slot)) {
+    if (member === undefined || !act(member.slot))
       throw new IvshmemError('ERR_IVSHMEM_NO_MEMBER', { member: named });
-    }
-    this.#desk.log.info({ slot: member.slot, epoch: member.epoch, member: member.name }, 'evicts');
-    return { member };
+    return member;
   }
 
   #push(line: string): void {

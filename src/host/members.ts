@@ -12,6 +12,7 @@ import {
   REASON_EVICTED,
   REASON_MIGRATED,
   REASON_NONE,
+  REASON_UNPLUGGED,
   REASONS,
   STATE_FREE,
   STATE_JOINING,
@@ -105,11 +106,20 @@ export class Members {
     this.update(tx, slot);
   }
 
-  drain(tx: Transaction, slot: Slot): void {
+  /** `departure`: what an unplug that follows counts as, where an operator knows better than the driver. */
+  drain(tx: Transaction, slot: Slot, departure = REASON_NONE): void {
+    if (departure !== slot.departure) this.#slots.change(tx, slot, { departure });
     if (slot.draining) return;
     this.#slots.change(tx, slot, { draining: true });
     // Once in a life, and nobody shall open channels to it meanwhile: this does not wait.
     this.#pace.spend(slot.id);
+    this.#publish(tx, KIND_UPDATE, slot);
+  }
+
+  /** It stays after all. */
+  undrain(tx: Transaction, slot: Slot): void {
+    if (!slot.draining) return;
+    this.#slots.change(tx, slot, { draining: false, departure: REASON_NONE });
     this.#publish(tx, KIND_UPDATE, slot);
   }
 
@@ -157,15 +167,16 @@ export class Members {
 
   #end(tx: Transaction, slot: Slot, reason: number, died: boolean, state: number): void {
     const was = { ...slot };
-    this.#counters.left(reason, died);
+    const told = reason === REASON_UNPLUGGED && was.departure !== REASON_NONE ? was.departure : reason;
+    this.#counters.left(told, died);
     this.#services.removeAll(tx, slot.id);
     this.#channels.closeAll(tx, slot.id, died);
     if (state === STATE_FREE) this.#slots.release(tx, slot);
     else this.#slots.detach(tx, slot, Date.now());
     tx.after(() => this.#effects.writeSlot(slot));
-    this.#publish(tx, KIND_LEAVE, was, reason, state);
+    this.#publish(tx, KIND_LEAVE, was, told, state);
     if (was.suspectAfter > 0) tx.after(() => this.#effects.membersChanged());
-    this.#effects.log(was, 'left', { reason: REASONS[reason] });
+    this.#effects.log(was, 'left', { reason: REASONS[told] });
   }
 
   #publish(tx: Transaction, kind: number, slot: Slot, reason = REASON_NONE, state = publicState(slot)): void {

@@ -56,6 +56,12 @@ export const slotRecord = z.strictObject({
   /** Of the JOIN, or of the connection while none is attached: milliseconds since 1970. */
   since: time,
   draining: flag,
+  /** REASON_* that an unplug of its device counts as; 0: as what it is. */
+  departure: z
+    .int()
+    .min(0)
+    .max(REASONS.length - 1)
+    .default(0),
   suspect: flag,
   /** Milliseconds after which this member wants others suspected; 0: it did not ask. */
   suspectAfter: u32,

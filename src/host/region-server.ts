@@ -2,13 +2,14 @@ import { closeSync } from 'node:fs';
 import { IvshmemError } from '../errors/index.ts';
 import { PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE, type StatisticName } from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
-import { REASON_CRASHED } from '../memory/membership.ts';
+import { REASON_CRASHED, REASON_MIGRATED, REASON_NONE } from '../memory/membership.ts';
 import type { RegionSample } from '../observe/sample.ts';
 import { Acceptor } from './acceptor.ts';
 import type { Credentials } from './admission.ts';
 import { type ClientKeeper, Clients } from './clients.ts';
 import type { ControlSubject } from './control-desk.ts';
 import type { Counters } from './counters.ts';
+import { Drains } from './drains.ts';
 import { endReason } from './end-reason.ts';
 import type { Listener } from './listener.ts';
 import type { Log } from './log.ts';
@@ -52,6 +53,7 @@ export class RegionServer implements ControlSubject {
   readonly #clients: Clients;
   readonly #mailbox: Mailbox;
   readonly #acceptor: Acceptor;
+  readonly #drains = new Drains((slot) => this.#core.truth.channels.count(slot));
   #closed = false;
 
   /**
@@ -92,7 +94,10 @@ export class RegionServer implements ControlSubject {
       tables.members.block(SERVER_SLOT),
       config.slots,
       eventfds[SERVER_SLOT]![0]!,
-      (slot) => this.#core.visit(slot),
+      (slot) => {
+        this.#core.visit(slot);
+        this.#drains.look();
+      },
     );
     if (restored) this.#adopt(restored.clients);
     this.#acceptor = new Acceptor(
@@ -180,6 +185,26 @@ export class RegionServer implements ControlSubject {
     return true;
   }
 
+  /**
+   * Has a member's driver leave its channels: it is shown as leaving and gets no new ones. Resolves with how many it still has, at 0 at
+   * once and after `ms` at the latest; null when no driver is attached. `migrates`: if its device is unplugged now, the others are
+   * told that it migrated.
+   */
+  drain(id: number, { migrates, ms }: { migrates: boolean; ms: number }): Promise<number> | null {
+    const slot = this.#attached(id);
+    if (slot === null) return null;
+    const departure = migrates ? REASON_MIGRATED : REASON_NONE;
+    this.#core.transactions.run((tx) => this.#core.members.drain(tx, slot, departure));
+    return this.#drains.wait(id, ms);
+  }
+
+  /** Takes a drain back; false when no driver is attached. */
+  undrain(id: number): boolean {
+    const slot = this.#attached(id);
+    if (slot !== null) this.#core.transactions.run((tx) => this.#core.members.undrain(tx, slot));
+    return slot !== null;
+  }
+
   /** Each client's socket by slot, for whoever goes on with them. */
   clientSockets(): Map<number, number> {
     return new Map([...this.#clients].map(([slot, client]) => [slot.id, client.socket]));
@@ -207,6 +232,7 @@ export class RegionServer implements ControlSubject {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#drains.close();
     this.#core.close();
     this.#acceptor.close();
     this.#mailbox.close();
@@ -224,6 +250,12 @@ export class RegionServer implements ControlSubject {
     const reason = this.#core.obituary(slot) ?? endReason(credentials.pid, backend);
     this.#core.transactions.run((tx) => this.#core.members.disconnect(tx, slot, reason));
     this.#mailbox.lookAtAll();
+    this.#drains.look();
+  }
+
+  #attached(id: number): Slot | null {
+    const slot = this.#core.truth.slots.slots[id];
+    return slot !== undefined && id !== SERVER_SLOT && slot.state === SLOT_ATTACHED ? slot : null;
   }
 
   /** Goes on with the clients of an earlier server. A slot whose socket nobody kept has no client any more. */

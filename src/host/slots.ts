@@ -12,6 +12,7 @@ const DETACHED = {
   name: '',
   backend: 0,
   draining: false,
+  departure: 0,
   suspect: false,
   suspectAfter: 0,
 } as const;

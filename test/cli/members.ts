@@ -125,8 +125,23 @@ t.test('evict takes a member out', async (t) => {
   t.match(JSON.parse(bySlot.output), { slot: 1, name: 'stays' });
 });
 
+t.test('drain, and take it back', async (t) => {
+  const served = await serveRegion('draining');
+  t.teardown(() => served.close());
+  await served.join('mover');
+  const members = await (await served.join('looks')).membership();
+  const events = members[Symbol.asyncIterator]();
+  const ask = (...more: string[]) => ivshmem('drain', 'mover', ...more, '--socket', served.socket);
+  t.match(await ask(), { code: 0, output: /^mover \(slot 1, epoch 1\) has no channels any more/ });
+  t.match((await events.next()).value, { type: 'update', member: { name: 'mover', state: 'leaving' } });
+  t.match(JSON.parse((await ask('--migrates', '--json')).output), { member: { slot: 1 }, channels: 0 });
+  t.match(await ask('--undo'), { code: 0, output: /stays/ });
+  t.match((await events.next()).value, { type: 'update', member: { name: 'mover', state: 'active' } });
+  t.match(await ask('--timeout', '601'), { code: 2 });
+});
+
 t.test('where nobody serves', async (t) => {
-  for (const command of [['members'], ['top', '--once'], ['evict', 'x']]) {
+  for (const command of [['members'], ['top', '--once'], ['evict', 'x'], ['drain', 'x']]) {
     const said = await ivshmem(...command, '--socket', '/nowhere/r.sock');
     t.match(said, { code: 1, output: /\/nowhere\/r\.sock\.control[\s\S]*ERR_IVSHMEM_CONTROL_CONNECT/ });
   }

@@ -25,6 +25,7 @@ class FakeRegion implements ControlSubject {
   records: MemberRecord[] = [];
   readonly listeners = new Set<(record: MemberRecord) => void>();
   readonly evicted: number[] = [];
+  readonly drained: object[] = [];
   sampling: Promise<void> = Promise.resolve();
 
   status() {
@@ -66,6 +67,16 @@ class FakeRegion implements ControlSubject {
 
   evict(slot: number): boolean {
     this.evicted.push(slot);
+    return true;
+  }
+
+  drain(slot: number, options: { migrates: boolean; ms: number }): Promise<number> | null {
+    this.drained.push({ slot, ...options });
+    return slot === 9 ? null : Promise.resolve(2);
+  }
+
+  undrain(slot: number): boolean {
+    this.drained.push({ slot });
     return true;
   }
 
@@ -191,6 +202,25 @@ t.test('evict by name and by slot', async (t) => {
   await t.rejects(client.ask({ op: 'evict', member: 2 }), { code: 'ERR_IVSHMEM_NO_MEMBER' });
 });
 
+t.test('drain by name and by slot, and take it back', async (t) => {
+  const { path, region } = serve(t);
+  region.join(3, 'mover');
+  region.join(9, 'gone');
+  const client = await ControlClient.connect(path);
+  t.teardown(() => client.close());
+  const drain = { op: 'drain', member: 'mover' } as const;
+  t.match(await client.ask({ ...drain, migrates: true, ms: 50 }), { member: { slot: 3 }, channels: 2 });
+  t.match(await client.ask({ ...drain, member: 3 }), { member: { name: 'mover' }, channels: 2 });
+  t.match(await client.ask({ op: 'undrain', member: 'mover' }), { member: { slot: 3 } });
+  t.strictSame(region.drained, [
+    { slot: 3, migrates: true, ms: 50 },
+    { slot: 3, migrates: false, ms: 0 },
+    { slot: 3 },
+  ]);
+  for (const member of ['nobody', 'gone'])
+    await t.rejects(client.ask({ op: 'drain', member }), { code: 'ERR_IVSHMEM_NO_MEMBER' });
+});
+
 t.test('a handover is for whoever was given to do it', async (t) => {
   const without = serve(t);
   const client = await ControlClient.connect(without.path);
@@ -218,6 +248,7 @@ t.test('nonsense is answered, and the session goes on', async (t) => {
     '{"op":"reboot"}',
     '{"op":"evict"}',
     '{"op":"evict","member":-1}',
+    '{"op":"drain","member":1,"ms":600001}',
     '\0\xff',
   ];
   socket.end(`${[...bad, '{"op":"status","more":1}', ''].join('\n')}\n{"op":"members"}\n`);

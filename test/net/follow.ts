@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { ControlClient } from '../../src/host/control-client.ts';
+import { controlPath } from '../../src/host/control-path.ts';
 import { createServer as createHost } from '../../src/host/index.ts';
 import { open, type Region } from '../../src/index.ts';
 import {
@@ -66,6 +68,15 @@ class Talk {
     this.#going = false;
     await this.#over;
     this.socket.destroy();
+  }
+}
+
+async function control<T>(socket: string, act: (client: ControlClient) => Promise<T>): Promise<T> {
+  const client = await ControlClient.connect(controlPath(socket));
+  try {
+    return await act(client);
+  } finally {
+    client.close();
   }
 }
 
@@ -166,6 +177,56 @@ t.test('from one region to another and back', { timeout: 120_000 }, async (t) =>
   await following.close();
   await on('tcp', all);
   for (const talk of [...all, late]) {
+    await talk.stop();
+    t.equal(talk.error, null);
+    t.equal(talk.wrong, 0);
+  }
+});
+
+t.test('drained by an operator, who thinks better of it, then unplugged', { timeout: 60_000 }, async (t) => {
+  const socket = `@ivshmem-drain-${process.pid}`;
+  const host = await createHost({ regions: [{ name: 'host', socket, size: 64 << 20 }] });
+  const near = await open({ socket, name: 'near', ...ADDRESSES });
+  const events: string[] = [];
+  const members = await near.membership();
+  members.on('update', ({ member }) => events.push(`${member.name} ${member.state}`));
+  members.on('leave', ({ member, reason }) => events.push(`${member.name} ${reason}`));
+  const mover = await joinUnpluggable(socket, { name: 'mover', ...ADDRESSES });
+  const following = followRegion({ openRegion: async () => mover.region, socket: '@nothing-more' });
+  t.teardown(async () => {
+    await following.close();
+    await near.close();
+    await host.close();
+  });
+  await following.tried;
+  const [port, nearPort] = [await echo(t), await echo(t, near)];
+  const talks = [
+    new Talk(connect({ port, host: '127.0.0.1', region: near })),
+    new Talk(connect({ port: nearPort, host: '127.0.0.1' })),
+  ];
+  const on = (path: 'tcp' | 'shared-memory'): Promise<unknown> =>
+    Promise.all(talks.map((talk) => talk.on(path)));
+  await on('shared-memory');
+  // Somebody's own channel does not go with the connections.
+  const listener = await near.listen('own');
+  const channel = await mover.region.connect('own', { peer: 'near' });
+  const drain = { op: 'drain', member: 'mover', migrates: true } as const;
+  const stays = await control(socket, (client) => client.ask({ ...drain, ms: 500 }));
+  t.match(stays, { channels: 1 }, 'after a while the rest is told');
+  await on('tcp');
+  t.ok(talks.every(({ socket }) => socket.pathReason === 'leaving'));
+  await control(socket, (client) => client.ask({ op: 'undrain', member: 'mover' }));
+  await on('shared-memory');
+  channel.close();
+  (await listener.accept())?.close();
+  events.length = 0;
+  const drained = await control(socket, (client) => client.ask({ ...drain, ms: 30_000 }));
+  t.match(drained, { member: { name: 'mover', state: 'active' }, channels: 0 });
+  mover.unplug();
+  await until('the leave', () => events.includes('mover migrated'));
+  t.strictSame(events, ['mover leaving', 'mover migrated']);
+  await on('tcp');
+  for (const talk of talks) {
     await talk.stop();
     t.equal(talk.error, null);
     t.equal(talk.wrong, 0);
