@@ -36,6 +36,8 @@ const excluded = [
 
 /** A bootable guest without a payload. All three are read-only and shared by every VM. */
 export interface BaseImage {
+  /** Debian suite. */
+  readonly suite: string;
   readonly disk: string;
   readonly kernel: string;
   readonly initramfs: string;
@@ -68,6 +70,7 @@ export async function baseImage(options: BaseImageOptions = {}): Promise<BaseIma
   const place = join(cacheDirectory('images'), `${suite}-${hash}`);
   if (!existsSync(place)) await build(suite, kernel, place, options.log ?? (() => {}));
   return {
+    suite,
     disk: join(place, 'base.ext4'),
     kernel: join(place, 'vmlinuz'),
     initramfs: join(place, 'initramfs'),

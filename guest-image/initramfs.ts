@@ -37,7 +37,7 @@ const wanted = ['virtio_blk', 'ext4', 'overlay'];
  * @param work empty scratch directory, removed at the end
  */
 export async function buildInitramfs(root: string, work: string, output: string): Promise<void> {
-  for (const directory of ['bin', 'modules', 'proc', 'sys', 'dev', 'root', 'base', 'layer']) {
+  for (const directory of ['bin', 'modules', 'proc', 'sys', 'dev', 'root', 'base', 'programs', 'layer']) {
     mkdirSync(join(work, directory), { recursive: true });
   }
   const busybox = join(work, 'bin/busybox');

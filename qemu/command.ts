@@ -27,6 +27,7 @@ export function qemuCommand(options: VmOptions, artifacts: Artifacts): string[] 
     ...(iommu ? config('iommu') : []),
     ...['-kernel', artifacts.kernel, '-initrd', artifacts.initramfs, '-append', kernelCommandLine(options)],
     ...config('disks', `drive.base.file=${artifacts.disk}`, `drive.payload.file=${artifacts.payload}`),
+    ...(options.programs ? config('programs', `drive.programs.file=${artifacts.programs}`) : []),
     ...config(
       'console',
       `chardev.console.path=${files.console}`,
@@ -55,7 +56,7 @@ function config(concern: string, ...settings: string[]): string[] {
   return ['-readconfig', path, ...settings.flatMap((setting) => ['-set', setting])];
 }
 
-function kernelCommandLine({ name, network, append, iommu = true }: VmOptions): string {
+function kernelCommandLine({ name, network, programs, append, iommu = true }: VmOptions): string {
   // no_timer_check: on a busy host the emulated timer is late, which the kernel takes for a broken one and panics.
   const words = [
     'console=ttyS0',
@@ -64,8 +65,9 @@ function kernelCommandLine({ name, network, append, iommu = true }: VmOptions): 
     'no_timer_check',
     ...(iommu ? ['intel_iommu=on'] : []),
   ];
-  // The kernel hands words it does not know to PID 1 as environment variables (guest-image/root/init).
+  // The kernel hands words it does not know to PID 1 as environment variables (guest-image/initramfs/init, root/init).
   words.push(`GUEST_NAME=${name}`);
+  if (programs) words.push('GUEST_PROGRAMS=1');
   if (network) words.push('GUEST_MODULES=virtio_net', `GUEST_ADDRESS=${address(network)}`);
   if (append) words.push(append);
   return words.join(' ');

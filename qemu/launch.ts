@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { baseImage } from '../guest-image/base.ts';
 import { buildPayload } from '../guest-image/payload.ts';
+import { programsImage } from '../guest-image/programs.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { qemuCommand, shellCommand } from './command.ts';
 import { Bridge, cable } from './network.ts';
@@ -21,6 +22,7 @@ interface Options {
   readonly plain: IvshmemDevice[];
   readonly device: string[];
   readonly ports: number;
+  readonly programs?: boolean;
   readonly iommu: boolean;
   readonly append?: string;
   readonly run?: string;
@@ -53,6 +55,7 @@ const program = new Command('qemu/launch.ts')
   .option('--plain <file:size>', 'an ivshmem-plain device on this file (repeatable)', plain, [])
   .option('--device <value>', 'one more QEMU -device (repeatable)', collect, [])
   .option('--ports <n>', 'empty slots for hot-plug, named port0, port1, ...', positive, 0)
+  .option('--programs', 'the disk with redis-server, postgres, nginx, curl and iperf3')
   .option('--no-iommu', 'leave out the IOMMU, and with it vfio-pci')
   .option('--append <words>', "more words for the guest kernel's command line")
   .option('--run <command>', 'run this in each VM, print what it writes, power off')
@@ -78,11 +81,12 @@ async function networks(options: Options, close: (() => Promise<void>)[]): Promi
 }
 
 function vmOptions(options: Options, index: number, network: Network | undefined): LaunchOptions {
-  const { name, count, memory, cpus, server, vectors, plain, device, ports, iommu, append } = options;
+  const { name, count, memory, cpus, server, vectors, plain, device, ports, programs, iommu, append } =
+    options;
   const doorbells: IvshmemDevice[] = server.map((path) => ({ kind: 'doorbell', server: path, vectors }));
   return {
     name: count === 1 ? name : `${name}${index + 1}`,
-    ...{ memory, cpus, network, ports, iommu, append, devices: device },
+    ...{ memory, cpus, network, ports, programs, iommu, append, devices: device },
     ivshmem: [...doorbells, ...plain],
     log: (line) => console.error(line),
   };
@@ -91,9 +95,10 @@ function vmOptions(options: Options, index: number, network: Network | undefined
 async function print(all: readonly LaunchOptions[]): Promise<void> {
   const image = await baseImage({ log: (line) => console.error(line) });
   const [payload, accelerator] = [await buildPayload({}), await chooseAccelerator(image)];
+  const programs = all.some((one) => one.programs) ? await programsImage(image) : undefined;
   for (const options of all) {
     const directory = `/tmp/${options.name}`;
-    console.log(shellCommand(qemuCommand(options, { ...image, payload, accelerator, directory })));
+    console.log(shellCommand(qemuCommand(options, { ...image, payload, programs, accelerator, directory })));
   }
 }
 

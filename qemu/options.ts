@@ -34,6 +34,8 @@ export interface VmOptions {
   readonly cpus?: number;
   readonly ivshmem?: readonly IvshmemDevice[];
   readonly network?: Network;
+  /** The disk of programs (guest-image/programs.ts): redis-server, postgres, nginx, curl, iperf3. */
+  readonly programs?: boolean;
   /** More `-device` values, such as `virtio-rng-pci,packed=on`. */
   readonly devices?: readonly string[];
   /** Empty PCI Express slots for hot-plug, named port0, port1, ... */
@@ -56,6 +58,8 @@ export interface Artifacts {
   readonly kernel: string;
   readonly initramfs: string;
   readonly payload: string;
+  /** For VMs that ask for it. */
+  readonly programs?: string;
   /** Directory for the console's log and the QMP and agent sockets. */
   readonly directory: string;
   readonly accelerator: Accelerator;

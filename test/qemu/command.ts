@@ -8,6 +8,7 @@ const artifacts = {
   kernel: '/cache/vmlinuz',
   initramfs: '/cache/initramfs',
   payload: '/cache/payload.ext4',
+  programs: '/cache/programs.ext4',
   directory: '/tmp/vm',
   accelerator: { accel: 'tcg,thread=multi', cpu: 'max' },
 };
@@ -28,6 +29,14 @@ t.test('a plain VM', async (t) => {
   t.ok(words.includes('-no-reboot'));
   t.match(values(words, '-append')[0], /intel_iommu=on .*GUEST_NAME=one/);
   t.notOk(words.includes('-netdev'));
+  t.notOk(words.some((word) => word.includes('programs')));
+});
+
+t.test('the disk of programs, for those that ask', async (t) => {
+  const words = compose({ programs: true });
+  t.ok(values(words, '-readconfig').some((path) => path.endsWith('/programs.cfg')));
+  t.ok(values(words, '-set').includes('drive.programs.file=/cache/programs.ext4'));
+  t.match(values(words, '-append')[0], / GUEST_PROGRAMS=1\b/);
 });
 
 t.test('choices', async (t) => {
