@@ -157,8 +157,11 @@ export class Channel {
     return this.#writer.write(bytes);
   }
 
-  /** Resolves true when `reserve(length)` is worth another try, false when the peer is gone. */
-  async writable(length: number): Promise<boolean> {
+  /**
+   * Resolves true when `reserve(length)` is worth another try, false when the peer is gone. `half`: not before half of what the peer
+   * has came back. A stream is woken less often then, and finds room for more.
+   */
+  async writable(length: number, half = false): Promise<boolean> {
     if (length > this.capacity) {
       throw new IvshmemError('ERR_IVSHMEM_MESSAGE_SIZE', {
         operation: 'wait for room for',
@@ -168,7 +171,7 @@ export class Channel {
     }
     // Nothing may be outstanding, and then nothing would come back to wake us.
     if (this.#end === null && !this.#writer.partial && this.#sender.hasRoom(length)) return true;
-    return this.#untilReleased();
+    return this.#untilReleased(half);
   }
 
   /** The next message, lent until `release`; null when there is none right now (or ever: see `end`). Never waits. */
@@ -254,12 +257,12 @@ export class Channel {
   /**
    * Calls `handler` for every message, straight from the loop: the fastest way to receive while the process does other
    * work. A message is released when the handler returns. Null stops serving; so does the end of the channel, after the last
-   * message.
+   * message. `settled` is called when those that came together were handed over, before anybody else is served.
    */
-  serve(handler: ((message: Message) => void) | null): void {
+  serve(handler: ((message: Message) => void) | null, settled?: () => void): void {
     if (handler !== null && this.#deaf) return;
     const before = this.#serving;
-    this.#serving = handler === null ? null : new Serving(handler, this, this.#receiver, this.#host);
+    this.#serving = handler === null ? null : new Serving(handler, settled, this, this.#receiver, this.#host);
     // Last, so that the region's waiter does not stop for a moment when one handler follows another.
     before?.stop();
   }
@@ -335,9 +338,9 @@ export class Channel {
   }
 
   /** Resolves true when the receiver may have returned something, false when it is gone. */
-  async #untilReleased(): Promise<boolean> {
+  async #untilReleased(half = false): Promise<boolean> {
     if (this.#end !== null) return false;
-    if (!this.#startWaiting()) {
+    if (!this.#startWaiting(half)) {
       // The receiver may hold buffers back and sleep: make it flush.
       this.#host.notifyPeer();
       await this.#writers.wait();
@@ -346,9 +349,9 @@ export class Channel {
     return this.#end === null;
   }
 
-  #startWaiting(): boolean {
+  #startWaiting(half: boolean): boolean {
     try {
-      return this.#sender.startWaiting();
+      return this.#sender.startWaiting(half);
     } catch (error) {
       throw this.#fault(error);
     }

@@ -95,6 +95,11 @@ export class Message {
     this.lent = true;
   }
 
+  /** Whether all of it lies at `offset` of the data area, in a row. */
+  get plain(): boolean {
+    return this.#segments === null && this.offset >= 0;
+  }
+
   /** The bytes in place; a message of several segments is joined into private memory on first use. */
   get bytes(): Uint8Array {
     if (this.#segments !== null) {

@@ -166,9 +166,13 @@ export class Sender {
     if (this.#queue.needsNotification()) this.#notify();
   }
 
-  /** Before waiting for room: asks for used-buffer notifications. True when buffers came back meanwhile. */
-  startWaiting(): boolean {
-    this.#queue.enableNotifications();
+  /**
+   * Before waiting for room: asks for a notification of every used buffer, or of the one that makes it half of those that are out.
+   * True when buffers came back meanwhile.
+   */
+  startWaiting(half = false): boolean {
+    const { size, free } = this.#queue;
+    this.#queue.enableNotifications(half ? (size - free + 1) >> 1 : 0);
     return this.#reclaim();
   }
 

@@ -16,14 +16,22 @@ export interface Served {
 /** One handler of a channel, from when it is set until it is taken away. */
 export class Serving {
   readonly #handler: (message: Message) => void;
+  readonly #settled: (() => void) | undefined;
   readonly #channel: Served;
   readonly #receiver: Receiver;
   readonly #host: ChannelHost;
   #stopped = false;
 
   /** Asks to hear of messages, and for a first look: some may be there already. */
-  constructor(handler: (message: Message) => void, channel: Served, receiver: Receiver, host: ChannelHost) {
+  constructor(
+    handler: (message: Message) => void,
+    settled: (() => void) | undefined,
+    channel: Served,
+    receiver: Receiver,
+    host: ChannelHost,
+  ) {
     this.#handler = handler;
+    this.#settled = settled;
     this.#channel = channel;
     this.#receiver = receiver;
     this.#host = host;
@@ -44,11 +52,14 @@ export class Serving {
    */
   burst(): void {
     let more = true;
+    let handed = false;
     try {
       for (let n = 0; n < SERVED_IN_A_ROW && !this.#stopped; n++) {
         const message = this.#receiver.receive();
-        if (message !== null) this.#handOver(message);
-        else if (!this.#receiver.hasMessage()) {
+        if (message !== null) {
+          handed = true;
+          this.#handOver(message);
+        } else if (!this.#receiver.hasMessage()) {
           more = false;
           this.#receiver.flush();
           // Nothing will come any more: do not keep the process alive for it.
@@ -61,7 +72,19 @@ export class Serving {
       more = more && error instanceof HandlerFault;
       throw error;
     } finally {
-      if (more && !this.#stopped) this.#host.postSelf();
+      try {
+        if (handed) this.#settle();
+      } finally {
+        if (more && !this.#stopped) this.#host.postSelf();
+      }
+    }
+  }
+
+  #settle(): void {
+    try {
+      this.#settled?.();
+    } catch (cause) {
+      throw new HandlerFault(cause);
     }
   }
 

@@ -1,6 +1,6 @@
-import type { Channel, ChannelEnd, Region } from '../channel/index.ts';
+import type { Channel, ChannelEnd, Message, Region } from '../channel/index.ts';
 import { isIvshmemError } from '../errors/index.ts';
-import { DATA_HEADER_BYTES, decode, putDataHeader } from './messages.ts';
+import { DATA_HEADER_BYTES, dataOffset, decode, putDataHeader } from './messages.ts';
 import type { Session } from './session.ts';
 import type { Ring } from './session-ports.ts';
 
@@ -8,6 +8,10 @@ import type { Ring } from './session-ports.ts';
 const MOST_BYTES = 64 << 10;
 /** Parts of a ring in one message at most. */
 const PIECES = 8;
+/** Pieces up to this size that came together are handed to the program together. */
+const SMALL_BYTES = 8 << 10;
+/** What is gathered, for as long as one channel is served: nothing else runs meanwhile. */
+const gathered = Buffer.allocUnsafeSlow(64 << 10);
 /** Most messages taken in one go from a channel that is given up: a peer that goes on filling it does not keep us. */
 const MOST_DRAINED = 4096;
 
@@ -20,6 +24,10 @@ export class ChannelRing implements Ring {
   readonly #channel: Channel;
   readonly #session: Session;
   readonly #view: DataView;
+  readonly #incoming: Channel['incoming'];
+  /** Where in the stream `gathered` begins, and how much there is. */
+  #gatheredAt = 0;
+  #gatheredBytes = 0;
   #serving = false;
   #waiting = false;
   #closed = false;
@@ -34,6 +42,7 @@ export class ChannelRing implements Ring {
     this.most = Math.min(MOST_BYTES, Math.floor(channel.capacity / PIECES)) - DATA_HEADER_BYTES;
     const { bytes } = channel.outgoing;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#incoming = channel.incoming;
     // TCP keeps the process alive, or not, as the program wishes.
     if (region.device.vectors > 0) channel.unref();
   }
@@ -74,7 +83,7 @@ export class ChannelRing implements Ring {
 
   drain(): void {
     for (let n = 0; n < MOST_DRAINED && !this.#closed; n++) {
-      const bytes = this.#try(() => this.#take(), null);
+      const bytes = this.#try(() => this.#next(), null);
       if (bytes === null) return;
       this.#session.message(decode(bytes));
     }
@@ -90,17 +99,54 @@ export class ChannelRing implements Ring {
   serve(): void {
     if (this.#serving || this.#closed) return;
     this.#serving = true;
-    this.#channel.serve((message) => {
-      // One copy, out of the peer's reach; header and data are looked at there only.
-      const bytes = Buffer.from(message.bytes);
-      this.#channel.release(message);
-      if (this.#session.message(decode(bytes)) || this.#closed) return;
-      this.#serving = false;
-      this.#channel.serve(null);
-    });
+    this.#channel.serve(
+      (message) => this.#take(message),
+      () => this.#handOn(),
+    );
   }
 
-  #take(): Uint8Array | null {
+  /** Gathers small pieces of data that follow each other; everything else goes to the session at once. */
+  #take(message: Message): void {
+    const { offset, length } = message;
+    const inPlace = message.plain && length >= DATA_HEADER_BYTES && (offset & 3) === 0;
+    const at = inPlace ? dataOffset(this.#incoming.words, offset >> 2) : -1;
+    const bytes = length - DATA_HEADER_BYTES;
+    const from = offset + DATA_HEADER_BYTES;
+    if (at < 0 || bytes > SMALL_BYTES) {
+      this.#handOn();
+      if (this.#closed) return;
+      // One copy, out of the peer's reach; what is checked is checked there.
+      const copy = Buffer.from(at < 0 ? message.bytes : this.#incoming.bytes.subarray(from, from + bytes));
+      this.#channel.release(message);
+      this.#hand(at < 0 ? decode(copy) : { type: 'data', offset: at, bytes: copy });
+      return;
+    }
+    const follows = at === this.#gatheredAt + this.#gatheredBytes;
+    if (!follows || this.#gatheredBytes + bytes > gathered.length) this.#handOn();
+    if (this.#closed) return;
+    if (this.#gatheredBytes === 0) this.#gatheredAt = at;
+    gathered.set(this.#incoming.bytes.subarray(from, from + bytes), this.#gatheredBytes);
+    this.#gatheredBytes += bytes;
+    this.#channel.release(message);
+  }
+
+  #handOn(): void {
+    const length = this.#gatheredBytes;
+    if (length === 0) return;
+    this.#gatheredBytes = 0;
+    const bytes = Buffer.allocUnsafe(length);
+    gathered.copy(bytes, 0, 0, length);
+    this.#hand({ type: 'data', offset: this.#gatheredAt, bytes });
+  }
+
+  /** Serving stops when the session has enough. */
+  #hand(message: ReturnType<typeof decode>): void {
+    if (this.#session.message(message) || this.#closed || !this.#serving) return;
+    this.#serving = false;
+    this.#channel.serve(null);
+  }
+
+  #next(): Uint8Array | null {
     const message = this.#channel.receive();
     if (message === null) return null;
     const bytes = Buffer.from(message.bytes);
@@ -116,7 +162,7 @@ export class ChannelRing implements Ring {
       if (room && !this.#closed) this.#session.room();
     };
     // A channel that breaks meanwhile ends, and says so in its own way.
-    this.#channel.writable(bytes).then(again, () => again(false));
+    this.#channel.writable(bytes, true).then(again, () => again(false));
   }
 
   /** What the peer broke ends the channel, which is heard of; anything else is a fault of this program. */

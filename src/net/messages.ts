@@ -31,6 +31,7 @@ const DECLINE = 3;
 const ARMED = 4;
 const READY = 5;
 const DATA = 16;
+const DATA_WORD = DATA | (VERSION << 8);
 
 const text = new TextEncoder();
 
@@ -73,9 +74,21 @@ export const encode = {
 
 /** Writes the header of DATA in place. */
 export function putDataHeader(view: DataView, at: number, offset: number): void {
-  view.setUint32(at, DATA | (VERSION << 8), true);
+  view.setUint32(at, DATA_WORD, true);
   view.setUint32(at + 4, 0, true);
   putOffset(view, at + 8, offset);
+}
+
+/**
+ * The offset of a DATA message in `words`, a live view of memory that the peer can write: each word is looked at once. -1 for
+ * anything else.
+ */
+export function dataOffset(words: Int32Array, at: number): number {
+  const type = words[at]!;
+  const zero = words[at + 1]!;
+  const low = words[at + 2]! >>> 0;
+  const high = words[at + 3]! >>> 0;
+  return type === DATA_WORD && zero === 0 && high < 2 ** 21 ? high * 2 ** 32 + low : -1;
 }
 
 /** Reads a private copy of a message; null for anything a participant of this version would not say. */

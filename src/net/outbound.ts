@@ -1,7 +1,10 @@
 import { frame } from './frames.ts';
+import { Retained } from './retained.ts';
 
 /** Most bytes given to TCP at once. */
 const PIECE_BYTES = 256 << 10;
+/** A piece from this size on is shown to the receiver at once: it takes this one while the next is written. */
+const SHOW_BYTES = 8 << 10;
 
 /** Where a direction's bytes go. */
 export interface OutboundPorts {
@@ -13,6 +16,8 @@ export interface OutboundPorts {
 
 /** Where bytes go instead, while there is a channel. */
 export interface RingOut {
+  /** Bytes that can be in it. */
+  readonly capacity: number;
   /** Most bytes `place` takes at once. */
   readonly most: number;
   /** Messages that the receiver has not taken yet, as far as is known. */
@@ -35,13 +40,6 @@ interface Write {
   at: number;
 }
 
-interface Kept {
-  readonly offset: number;
-  parts: readonly Uint8Array[];
-  readonly bytes: number;
-  owned: boolean;
-}
-
 /**
  * One direction as its sender sees it. What goes to shared memory is kept until the receiver has said that it has it, so that
  * it can be sent again over TCP; what goes to TCP is the kernel's.
@@ -58,7 +56,7 @@ export class Outbound {
   /** A piece of the write under way is not in the kernel yet. */
   #inKernel = false;
   #ring: RingOut | null = null;
-  #kept: Kept[] = [];
+  #kept: Retained | null = null;
   #write: Write | null = null;
   #fin: (() => void) | null = null;
 
@@ -68,7 +66,7 @@ export class Outbound {
 
   /** Bytes kept for sending again. */
   get keptBytes(): number {
-    return this.#kept.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#kept?.bytes ?? 0;
   }
 
   /** A program waits for `done`. */
@@ -119,6 +117,7 @@ export class Outbound {
 
   attach(ring: RingOut): void {
     this.#ring = ring;
+    this.#kept = new Retained(ring.capacity);
     this.path = 'ring';
     this.#pump();
   }
@@ -137,11 +136,11 @@ export class Outbound {
   /** What the receiver does not have goes over TCP, and all that follows. False when it says what cannot be. */
   resumed(received: number): boolean {
     if (received > this.sent) return false;
-    const kept = this.#kept;
-    this.#kept = [];
-    for (const { offset, parts, bytes } of kept) {
+    this.#kept?.take((offset, parts, bytes) => {
       if (offset + bytes > received) this.#ports.tcp([frame.data(offset, bytes), ...parts], null);
-    }
+    });
+    this.#kept = null;
+    this.#ring = null;
     this.path = 'tcp';
     this.#pump();
     return true;
@@ -189,14 +188,14 @@ export class Outbound {
   }
 
   #finish(write: Write): void {
-    this.#own();
+    if (!write.owned) this.#kept?.own(this.#ring?.outstanding ?? Number.POSITIVE_INFINITY);
     this.#write = null;
     write.done();
     if (this.#fin !== null) this.#pump();
   }
 
   #toRing(write: Write, ring: RingOut): void {
-    let placedAny = false;
+    let unseen = false;
     while (write.placed < write.bytes) {
       const bytes = Math.min(ring.most, write.bytes - write.placed);
       const { part, at } = write;
@@ -206,27 +205,17 @@ export class Outbound {
         write.at = at;
         break;
       }
-      placedAny = true;
-      const taken = this.#kept.length + 1 - ring.outstanding;
-      if (taken > 0) this.#kept.splice(0, taken);
-      this.#kept.push({ offset: this.sent, parts, bytes, owned: write.owned });
+      this.#kept!.add(this.sent, parts, bytes, write.owned, ring.outstanding);
       this.sent += bytes;
       write.placed += bytes;
+      unseen = bytes < SHOW_BYTES;
+      if (!unseen) ring.flush();
+      // flush can end the channel, and with it this path.
+      if (this.#ring !== ring) break;
     }
-    if (placedAny) ring.flush();
-    // flush can end the channel, and with it this path.
+    if (unseen) ring.flush();
     if (write.placed < write.bytes || this.#write !== write) return;
     if (!this.#inKernel) this.#finish(write);
-  }
-
-  /** What the program may change from now on is copied: only what the receiver has not taken by now. */
-  #own(): void {
-    for (let i = this.#kept.length - 1; i >= 0; i--) {
-      const kept = this.#kept[i]!;
-      if (kept.owned) return;
-      kept.parts = [kept.parts.length === 1 ? Buffer.from(kept.parts[0]!) : Buffer.concat(kept.parts)];
-      kept.owned = true;
-    }
   }
 }
 
