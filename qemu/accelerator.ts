@@ -11,11 +11,18 @@ import type { Accelerator } from './options.ts';
 const patience = 6000;
 const marker = 'guest: kernel is up';
 
-// kernel-irqchip=split: interrupt remapping of the emulated IOMMU needs it. la57=off: page walks of four levels
-// instead of five, which emulation pays for.
+// kernel-irqchip=split: interrupt remapping of the emulated IOMMU needs it.
+// What emulation pays for: page walks of five levels (la57); string instructions that copy byte by byte, which the kernel prefers
+// where the processor says that they are fast (erms, fsrm); a check around each access of the kernel to a program's memory (smap);
+// detours around the speculation of real processors (mitigations); and code that is somewhere else in each process
+// (norandmaps: with it, the start of a program that ran before takes half the time, for its translation is found again).
 const known: Readonly<Record<string, Accelerator>> = {
   kvm: { accel: 'kvm,kernel-irqchip=split', cpu: 'host' },
-  tcg: { accel: 'tcg,thread=multi', cpu: 'max,la57=off' },
+  tcg: {
+    accel: 'tcg,thread=multi',
+    cpu: 'max,la57=off,erms=off,fsrm=off,smap=off',
+    append: 'mitigations=off norandmaps',
+  },
 };
 
 /**

@@ -25,7 +25,14 @@ export function qemuCommand(options: VmOptions, artifacts: Artifacts): string[] 
     ...['-m', `${options.memory ?? 512}M`, '-smp', String(options.cpus ?? 1)],
     ...(options.onReboot === 'reset' ? [] : ['-no-reboot']),
     ...(iommu ? config('iommu') : []),
-    ...['-kernel', artifacts.kernel, '-initrd', artifacts.initramfs, '-append', kernelCommandLine(options)],
+    ...[
+      '-kernel',
+      artifacts.kernel,
+      '-initrd',
+      artifacts.initramfs,
+      '-append',
+      kernelCommandLine(options, artifacts),
+    ],
     ...config('disks', `drive.base.file=${artifacts.disk}`, `drive.payload.file=${artifacts.payload}`),
     ...(options.programs ? config('programs', `drive.programs.file=${artifacts.programs}`) : []),
     ...config(
@@ -56,7 +63,8 @@ function config(concern: string, ...settings: string[]): string[] {
   return ['-readconfig', path, ...settings.flatMap((setting) => ['-set', setting])];
 }
 
-function kernelCommandLine({ name, network, programs, append, iommu = true }: VmOptions): string {
+function kernelCommandLine(options: VmOptions, { accelerator }: Artifacts): string {
+  const { name, network, programs, append, iommu = true } = options;
   // no_timer_check: on a busy host the emulated timer is late, which the kernel takes for a broken one and panics.
   const words = [
     'console=ttyS0',
@@ -64,6 +72,7 @@ function kernelCommandLine({ name, network, programs, append, iommu = true }: Vm
     'panic=-1',
     'no_timer_check',
     ...(iommu ? ['intel_iommu=on'] : []),
+    ...(accelerator.append === undefined ? [] : [accelerator.append]),
   ];
   // The kernel hands words it does not know to PID 1 as environment variables (guest-image/initramfs/init, root/init).
   words.push(`GUEST_NAME=${name}`);

@@ -65,8 +65,9 @@ export interface Artifacts {
   readonly accelerator: Accelerator;
 }
 
-/** Values for QEMU's -accel and -cpu. */
+/** Values for QEMU's -accel and -cpu, and words for the guest kernel's command line that go with them. */
 export interface Accelerator {
   readonly accel: string;
   readonly cpu: string;
+  readonly append?: string;
 }
