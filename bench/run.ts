@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { runCore } from './core/run.ts';
 import { runMembership } from './membership/run.ts';
 import { runSockets } from './sockets/run.ts';
+import { runSocketsVm } from './sockets-vm/run.ts';
 import { runVm } from './vm/run.ts';
 
 const program = new Command('bench')
@@ -66,6 +67,22 @@ program
   .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
   .option('--profile <folder>', "V8's profiles of both processes of each pair, written there")
   .action(runSockets);
+
+program
+  .command('sockets-vm')
+  .description(
+    'ivshmem/net and the TUN interface between two VMs, beside virtio-net between the same two (root)',
+  )
+  .option('--json <file>', 'write the rows here, and the raw samples and the machine beside it')
+  .option('--rounds <n>', 'samples of each path (3)', positive)
+  .option('--ms <n>', 'length of one sample, milliseconds (600)', positive)
+  .option('--quick', '1 round of 200 ms unless said otherwise, none taken again: a look, not a result', false)
+  .option('--only <ids>', 'these benchmarks only, separated by commas')
+  .option('--cpus <a,b>', 'where the virtual CPUs of the measuring and the answering VM run', '0,1')
+  .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
+  .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
+  .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
+  .action(runSocketsVm);
 
 await program.parseAsync();
 

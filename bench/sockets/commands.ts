@@ -4,9 +4,10 @@ import type { Order } from './orders.ts';
 export type Command =
   | ({ readonly op: 'stream'; readonly onread: boolean } & Timing & Order)
   | ({ readonly op: 'connect' } & Timing)
+  | ({ readonly op: 'load' } & Timing)
   | { readonly op: 'stall'; readonly switches: number };
 
-interface Timing {
+export interface Timing {
   /** Length of the sample, milliseconds. */
   readonly ms: number;
   /** Least length of its warm-up. */

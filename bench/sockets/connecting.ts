@@ -23,7 +23,7 @@ export async function measureConnects(
   const wanting = new Map<number, () => void>();
   const shares = module.name === 'ivshmem/net';
   if (shares)
-    onPathChange((path, localPort) => {
+    onPathChange(({ path, localPort }) => {
       if (path === 'shared-memory' && localPort !== undefined) wanting.get(localPort)?.();
     });
   const connect: number[] = [];

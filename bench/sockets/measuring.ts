@@ -79,7 +79,7 @@ export async function measureStream(
     socket.write(encodeHeader(order));
   });
   await module.onPath(socket);
-  const fallbacks = module.fallbacks();
+  const before = module.fallbacks(socket).length;
   return {
     step: (n) =>
       new Promise<void>((resolve, reject) => {
@@ -92,10 +92,11 @@ export async function measureStream(
       }),
     end: async () => {
       fail = () => {};
-      const strayed = module.fallbacks() - fallbacks;
+      const strayed = module.fallbacks(socket).slice(before);
       socket.destroy();
       if (!socket.closed) await once(socket, 'close');
-      if (strayed > 0) throw new Error('the connection went back to TCP in the sample');
+      if (strayed.length > 0)
+        throw new Error(`the connection went to TCP in the sample: ${strayed.join(', ')}`);
     },
   };
 }

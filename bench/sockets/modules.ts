@@ -11,8 +11,8 @@ export interface SocketModule {
   createServer(options: net.ServerOpts, listener: (socket: net.Socket) => void): net.Server;
   /** Resolves when what this side sends goes the way that is to be measured. @throws Error when it does not within 10 s. */
   onPath(socket: net.Socket): Promise<void>;
-  /** Times that a connection of this process went back to TCP. */
-  fallbacks(): number;
+  /** Why this connection of ours went to TCP, each time since it was connected. */
+  fallbacks(socket: net.Socket): readonly string[];
 }
 
 export type ModuleName = 'net' | 'ivshmem/net';
@@ -22,14 +22,14 @@ const plain: SocketModule = {
   connect: (options) => net.connect(options),
   createServer: (options, listener) => net.createServer(options, listener),
   onPath: async () => {},
-  fallbacks: () => 0,
+  fallbacks: () => [],
 };
 
 const LIMIT_MS = 10_000;
 
 /**
- * The module of a contestant. With `ivshmem/net` this process joins a region first: of the server at `region`, or, when that is
- * empty, of this machine's device.
+ * The module of a contestant. With `ivshmem/net` this process joins a region first: of the server whose socket is `region`, or of the
+ * device at the PCI address `region`.
  */
 export async function moduleOf(
   name: ModuleName,
@@ -38,9 +38,14 @@ export async function moduleOf(
   addresses: string[],
 ): Promise<SocketModule> {
   if (name === 'net') return plain;
-  const device = region === '' ? {} : { socket: region };
+  const device = region.startsWith('/') ? { socket: region } : { address: region };
   const own = addresses.length === 0 ? {} : { addresses };
   await ivshmem.setRegion(await open({ ...device, ...own, name: member }));
+  const fallbacks = new Map<number, string[]>();
+  onPathChange(({ path, reason, localPort }) => {
+    if (path === 'tcp' && localPort !== undefined)
+      fallbacks.set(localPort, [...(fallbacks.get(localPort) ?? []), reason]);
+  });
   return {
     name,
     connect: (options) => ivshmem.connect(options),
@@ -55,16 +60,13 @@ export async function moduleOf(
         await delay(1);
       }
     },
-    fallbacks: () => ivshmem.counters().toTcp,
+    fallbacks: (socket) => fallbacks.get(socket.localPort ?? 0) ?? [],
   };
 }
 
 const watch = (socket: net.Socket) => ({ path: () => (socket as ivshmem.Socket).path });
 
-/** Calls `changed` whenever a connection of this process changes its path, with the local port. */
-export function onPathChange(changed: (path: ivshmem.PathMessage['path'], localPort?: number) => void): void {
-  subscribe('ivshmem:net.path', (message) => {
-    const { path, localPort } = message as ivshmem.PathMessage;
-    changed(path, localPort);
-  });
+/** Calls `changed` whenever a connection of this process changes its path, or the reason for it. */
+export function onPathChange(changed: (message: ivshmem.PathMessage) => void): void {
+  subscribe('ivshmem:net.path', (message) => changed(message as ivshmem.PathMessage));
 }

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { benchRoot, buildContestants, bundlePrograms, outFolder } from '../harness/build.ts';
 import { describeMachine } from '../harness/machine.ts';
 import { printMachine } from '../harness/report.ts';
-import { connectItem, type Item, stallItem, streamItems } from './benchmarks.ts';
+import { connectItem, stallItem, streamItems } from './benchmarks.ts';
+import { choose } from './choose.ts';
 import { NativePairs } from './native-pairs.ts';
 import { finish } from './report.ts';
 import { type Settings, takeAll } from './schedule.ts';
@@ -30,7 +31,7 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
   progress('building the programs');
   await buildContestants(['ours-server']);
   const [end] = await bundlePrograms([fileURLToPath(new URL('programs/sockets-end.ts', import.meta.url))]);
-  const items = chosen([...streamItems(), connectItem, stallItem], options);
+  const items = choose([...streamItems(), connectItem, stallItem], options);
   const machine = describeMachine();
   printMachine(machine, print);
   const cpus = options.cpus.split(',').map(Number) as [number, number];
@@ -53,19 +54,4 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
   const outcome = await takeAll(items, settings, () => NativePairs.start(programs, cpus, flags), progress);
   print(`took ${((performance.now() - began) / 1000).toFixed(0)} s`);
   finish(items, outcome, { machine, settings }, options.json, print);
-}
-
-/** The items that `--only` and `--contestants` name. Ends the process when one is unknown. */
-export function chosen(items: readonly Item[], { only, contestants }: SocketsOptions): Item[] {
-  const ids = only?.split(',');
-  const names = contestants?.split(',');
-  const unknown = ids?.filter((id) => !items.some((item) => item.id === id)) ?? [];
-  if (unknown.length > 0) {
-    const known = items.map(({ id }) => id).join(', ');
-    process.stderr.write(`no such benchmark: ${unknown.join(', ')}; there are ${known}\n`);
-    process.exit(2);
-  }
-  return items
-    .filter(({ id }) => ids === undefined || ids.includes(id))
-    .map((item) => ({ ...item, ways: item.ways.filter(({ name }) => !names || names.includes(name)) }));
 }

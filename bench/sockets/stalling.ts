@@ -32,10 +32,10 @@ export async function measureStalls(
     // Once for nothing: the compiler's own pauses.
     for (let i = 0; i < switches + 1; i++) {
       await delay(STEADY_MS);
-      const back = module.fallbacks();
+      const back = module.fallbacks(socket).length;
       const began = stream.begin();
       stateOf(socket).participant?.leave(socket, 'asked');
-      await until('back on TCP', () => module.fallbacks() > back);
+      await until('back on TCP', () => module.fallbacks(socket).length > back);
       await until('on shared memory again', () => socket.path === 'shared-memory');
       await delay(STEADY_MS);
       const gap = stream.end();

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import type net from 'node:net';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { timeBatches } from '../../contestants/batches.ts';
 import { median } from '../../harness/statistics.ts';
 import { answer } from '../answering.ts';
-import type { Command, Reply, Taken } from '../commands.ts';
+import { answerLines } from '../asked.ts';
+import type { Command, Taken } from '../commands.ts';
 import { measureConnects } from '../connecting.ts';
 import { measureStream } from '../measuring.ts';
 import { type ModuleName, moduleOf, type SocketModule } from '../modules.ts';
@@ -31,7 +31,7 @@ const module = await moduleOf(values.module as ModuleName, values.region, `socke
 const target = targetOf(values.at);
 
 if (role === 'answer') await listen();
-else await measure();
+else await answerLines((command: Command) => take(module, command));
 
 function targetOf(at: string): net.NetConnectOpts & net.ListenOptions {
   const [, host, port] = /^([\d.]+):(\d+)$/.exec(at) ?? [];
@@ -47,22 +47,11 @@ async function listen(): Promise<void> {
   process.stdout.write(`${typeof where === 'string' ? where : `${where.address}:${where.port}`}\n`);
 }
 
-async function measure(): Promise<void> {
-  process.stdout.write('ready\n');
-  for await (const line of createInterface({ input: process.stdin })) {
-    const reply: Reply = await take(module, JSON.parse(line) as Command).then(
-      (value) => ({ value }),
-      (error: Error) => ({ error: error.message }),
-    );
-    process.stdout.write(`${JSON.stringify(reply)}\n`);
-  }
-  process.exit(0);
-}
-
 async function take(module: SocketModule, command: Command): Promise<Taken> {
   const options = { ...target, noDelay: true };
   if (command.op === 'connect') return measureConnects(module, options, command.ms);
   if (command.op === 'stall') return measureStalls(module, options, command.switches);
+  if (command.op === 'load') throw new Error('that is for another program');
   const { what, bytes, ms, warmUpMs, onread } = command;
   const order = { what, bytes };
   const side = await measureStream(module, options, order, onread);

@@ -1,0 +1,67 @@
+import { accelerator, machineLine } from '../../qemu/facts.ts';
+import { describeMachine } from '../harness/machine.ts';
+import { choose } from '../sockets/choose.ts';
+import { finish } from '../sockets/report.ts';
+import { type Settings, takeAll } from '../sockets/schedule.ts';
+import { vmItems } from './benchmarks.ts';
+import { Guests } from './guests.ts';
+import { VmPairs } from './vm-pairs.ts';
+
+export interface SocketsVmOptions {
+  readonly json?: string;
+  readonly rounds?: number;
+  readonly ms?: number;
+  readonly quick: boolean;
+  readonly only?: string;
+  readonly cpus: string;
+  readonly seed: number;
+  readonly maxOthers: number;
+  readonly patience: number;
+}
+
+/** `bench sockets-vm`: boots two VMs, measures in them, prints, writes. Exit status 1 when the product gave no number. */
+export async function runSocketsVm(options: SocketsVmOptions): Promise<void> {
+  const print = (line: string) => void process.stdout.write(`${line}\n`);
+  const progress = (line: string) => void process.stderr.write(`${line}\n`);
+  const where = await accelerator();
+  const items = choose(vmItems(where), options);
+  const settings: Settings = {
+    rounds: options.rounds ?? (options.quick ? 1 : 3),
+    ms: options.ms ?? (options.quick ? 200 : 600),
+    warmUpMs: options.quick ? 200 : 500,
+    seed: options.seed,
+    maxOthers: options.maxOthers,
+    maxRetries: options.quick ? 0 : 2,
+    patienceMs: options.patience * 1000,
+    budgetMs: 300_000,
+  };
+  const cpus = options.cpus.split(',').map(Number);
+  const machine = describeMachine();
+  const line = await machineLine();
+  print(`${line}, load ${machine.load.map((load) => load.toFixed(2)).join(' ')}`);
+  print(
+    `${settings.rounds} rounds of ${settings.ms} ms, one virtual CPU in each VM, on CPUs ${cpus.join(' and ')}, seed ${settings.seed}`,
+  );
+  const began = performance.now();
+  const guests = await Guests.start(cpus, progress);
+  try {
+    const pairs = new VmPairs(guests);
+    // The guests' programs stay from round to round: an emulated processor takes seconds to start one.
+    const round = async () => ({
+      get: (name: string) => pairs.get(name),
+      drop: () => pairs.drop(),
+      pids: pairs.pids,
+      [Symbol.asyncDispose]: async () => {},
+    });
+    const outcome = await takeAll(items, settings, round, progress);
+    print(`took ${((performance.now() - began) / 1000).toFixed(0)} s, boots included`);
+    const details = {
+      machine: { ...machine, line, accelerator: where },
+      settings,
+      commands: guests.commands,
+    };
+    finish(items, outcome, details, options.json, print);
+  } finally {
+    await guests.close();
+  }
+}
