@@ -10,7 +10,7 @@ import { qemuCommand, shellCommand, vmFiles } from './command.ts';
 import { connectSocket } from './connect.ts';
 import type { GuestProcess } from './guest-process.ts';
 import type { VmOptions } from './options.ts';
-import { Qmp } from './qmp.ts';
+import { connectQmp, type Qmp } from './qmp.ts';
 import { runDirectory } from './run-directory.ts';
 
 export interface LaunchOptions extends VmOptions {
@@ -107,11 +107,11 @@ export class Vm {
   /** Connects to QMP and to the agent's port; `launchVm` has done it. */
   async connect(): Promise<void> {
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(new Error('QEMU opened no QMP socket within 30 s')), 30_000);
+    const timer = setTimeout(() => abort.abort(new Error('QEMU opened no QMP socket within 120 s')), 120_000);
     this.#exited.then(() => abort.abort(new Error('QEMU ended')));
     try {
       const files = vmFiles(this.directory);
-      this.#qmp = await Qmp.connect(files.qmp, abort.signal);
+      this.#qmp = await connectQmp(files.qmp, abort.signal);
       this.#agent = new AgentClient(await connectSocket(files.agent, abort.signal));
     } finally {
       clearTimeout(timer);
@@ -123,7 +123,7 @@ export class Vm {
    * @param timeout milliseconds
    * @throws Error with the end of the console when the guest does not come up
    */
-  async ready(timeout = 120_000): Promise<this> {
+  async ready(timeout = 300_000): Promise<this> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${timeout} ms`)), timeout);
@@ -141,9 +141,9 @@ export class Vm {
     }
   }
 
-  /** Runs a command in the guest to its end; killed after 60 s unless `timeout` says otherwise. */
+  /** Runs a command in the guest to its end; killed after 180 s unless `timeout` says otherwise. */
   run(command: string | readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return this.#agent!.spawn(command, { timeout: 60_000, ...options, input: options.input ?? '' }).wait();
+    return this.#agent!.spawn(command, { timeout: 180_000, ...options, input: options.input ?? '' }).wait();
   }
 
   /** Like `run`, but returns the standard output. @throws Error when the command does not succeed. */

@@ -25,7 +25,9 @@ const level: Readonly<Record<string, number>> = {
   observe: 5,
   metrics: 5,
   host: 6,
-  cli: 7,
+  transparent: 6,
+  migrate: 7,
+  cli: 8,
 };
 /** Pairs on one level of which the first may import the second: a backend is built on the VFIO binding, the addon's loader raises errors. */
 const allowedSiblings = new Set(['backend>vfio', 'native>errors']);

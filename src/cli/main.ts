@@ -8,6 +8,7 @@ import { register as drain } from './drain.ts';
 import { register as evict } from './evict.ts';
 import { fail } from './fail.ts';
 import { register as members } from './members.ts';
+import { register as migrate } from './migrate.ts';
 import { register as server } from './server.ts';
 import { register as status } from './status.ts';
 import { register as top } from './top.ts';
@@ -25,6 +26,7 @@ const commands: readonly ((program: Command) => void)[] = [
   tun,
   server,
   drain,
+  migrate,
   evict,
   demo,
 ];

@@ -5,6 +5,7 @@ import { controlErrors } from './control.ts';
 import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
 import { membershipErrors } from './membership.ts';
+import { migrateErrors } from './migrate.ts';
 import { regionErrors } from './region.ts';
 import { serverErrors } from './server.ts';
 import { tunErrors } from './tun.ts';
@@ -26,6 +27,7 @@ export const catalogue = {
   ...bindErrors,
   ...cliErrors,
   ...tunErrors,
+  ...migrateErrors,
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

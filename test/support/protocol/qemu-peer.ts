@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Qmp, type QmpEvent } from '../../../qemu/qmp.ts';
+import { connectQmp, type Qmp, type QmpEvent } from '../../../qemu/qmp.ts';
 import { PciDevice } from './pci-device.ts';
 import { Qtest } from './qtest.ts';
 import { until } from './until.ts';
@@ -75,7 +75,7 @@ export class QemuPeer {
     const died = (): void => abort.abort(new Error(`QEMU ended: ${peer.#errors}`));
     peer.process.once('exit', died);
     try {
-      peer.#qmp = await Qmp.connect(join(peer.directory, 'qmp'), abort.signal);
+      peer.#qmp = await connectQmp(join(peer.directory, 'qmp'), abort.signal);
       peer.#qmp.on('event', (event) => peer.#events.push(event));
       peer.#qtest = await Qtest.connect(join(peer.directory, 'qtest'), abort.signal);
       return peer;
