@@ -2,16 +2,19 @@ import type { Channel, ChannelEnd, Message, Region } from '../channel/index.ts';
 import { isIvshmemError } from '../errors/index.ts';
 import { DATA_HEADER_BYTES, dataOffset, decode, putDataHeader } from './messages.ts';
 import type { Session } from './session.ts';
-import type { Ring } from './session-ports.ts';
+import { GATHERED_BYTES, type Ring } from './session-ports.ts';
 
 /** Most bytes one message carries: small enough that the receiver takes the first while the sender writes the next. */
 const MOST_BYTES = 64 << 10;
-/** Parts of a ring in one message at most. */
-const PIECES = 8;
+/** A message takes at most one of so many parts of a ring. */
+const PIECES = 4;
+/** A channel that was half full, or had no room, so often, and was filled so often over, is too small. */
+const MOST_PRESSED = 16;
+const MOST_FILLED = 8;
 /** Pieces up to this size that came together are handed to the program together. */
 const SMALL_BYTES = 8 << 10;
 /** What is gathered, for as long as one channel is served: nothing else runs meanwhile. */
-const gathered = Buffer.allocUnsafeSlow(64 << 10);
+const gathered = Buffer.allocUnsafeSlow(GATHERED_BYTES);
 /** Most messages taken in one go from a channel that is given up: a peer that goes on filling it does not keep us. */
 const MOST_DRAINED = 4096;
 
@@ -28,11 +31,24 @@ export class ChannelRing implements Ring {
   /** Where in the stream `gathered` begins, and how much there is. */
   #gatheredAt = 0;
   #gatheredBytes = 0;
+  readonly #tooSmall: () => void;
+  #pressed = 0;
+  #carried = 0;
+  /** Bytes taken since the last of those that came together. */
+  #burst = 0;
   #serving = false;
   #waiting = false;
   #closed = false;
 
-  constructor(region: Region, channel: Channel, session: Session, side: 'connector' | 'acceptor') {
+  /** `tooSmall` is called when it is, and again for as long as it is. */
+  constructor(
+    region: Region,
+    channel: Channel,
+    session: Session,
+    side: 'connector' | 'acceptor',
+    tooSmall: () => void,
+  ) {
+    this.#tooSmall = tooSmall;
     const ends = side === 'connector' ? [region.slot, channel.peer] : [channel.peer, region.slot];
     this.binding = `${channel.number} ${ends.join(' ')}`;
     this.peer = channel.peer;
@@ -61,9 +77,11 @@ export class ChannelRing implements Ring {
   place(offset: number, parts: readonly Uint8Array[], bytes: number): boolean {
     const room = this.#try(() => this.#channel.reserve(DATA_HEADER_BYTES + bytes), null);
     if (room === null) {
+      this.#press();
       this.#wantRoom(DATA_HEADER_BYTES + bytes);
       return false;
     }
+    this.#carried += bytes;
     putDataHeader(this.#view, room.offset, offset);
     let at = room.offset + DATA_HEADER_BYTES;
     for (const part of parts) {
@@ -86,6 +104,8 @@ export class ChannelRing implements Ring {
       const bytes = this.#try(() => this.#next(), null);
       if (bytes === null) return;
       this.#session.message(decode(bytes));
+      // The peer may be filling it all the while: it keeps what is not taken.
+      if (this.#session.inbound.aheadBytes > this.capacity) return;
     }
   }
 
@@ -101,8 +121,22 @@ export class ChannelRing implements Ring {
     this.#serving = true;
     this.#channel.serve(
       (message) => this.#take(message),
-      () => this.#handOn(),
+      () => {
+        this.#handOn();
+        if (this.#burst >= this.capacity / 2) this.#press();
+        this.#burst = 0;
+      },
     );
+  }
+
+  #press(): void {
+    if (++this.#pressed < MOST_PRESSED || this.#carried < MOST_FILLED * this.capacity) return;
+    this.#pressed = 0;
+    this.#carried = 0;
+    // Not in the middle of a write, or of what came.
+    setImmediate(() => {
+      if (!this.#closed) this.#tooSmall();
+    });
   }
 
   /** Gathers small pieces of data that follow each other; everything else goes to the session at once. */
@@ -111,6 +145,8 @@ export class ChannelRing implements Ring {
     const inPlace = message.plain && length >= DATA_HEADER_BYTES && (offset & 3) === 0;
     const at = inPlace ? dataOffset(this.#incoming.words, offset >> 2) : -1;
     const bytes = length - DATA_HEADER_BYTES;
+    this.#burst += length;
+    this.#carried += length;
     const from = offset + DATA_HEADER_BYTES;
     if (at < 0 || bytes > SMALL_BYTES) {
       this.#handOn();

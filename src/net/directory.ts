@@ -68,6 +68,9 @@ export class Directory {
   }
 }
 
+/** Names one life of a slot. */
+export const lifeOf = ({ slot, epoch }: Member): string => `${slot} ${epoch}`;
+
 /** One spelling for one address: IPv4 in IPv6 is IPv4, zones are left out. */
 export function plainAddress(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);

@@ -26,6 +26,8 @@ export interface LinkHost {
   pathChanged(path: 'tcp' | 'shared-memory', reason: Reason): void;
   /** The next attachment may begin. */
   idle(): void;
+  /** The channel is often full. */
+  pressed(): void;
 }
 
 /** A session bound to a real TCP connection and real channels. */
@@ -38,6 +40,7 @@ export class Link implements SessionPorts {
   #grace: NodeJS.Timeout | null = null;
   #closed = false;
   #full = false;
+  #traffic: (() => void) | null = null;
   /** The peer closed its end of the channel, or died, and has not said on TCP what becomes of the connection. */
   #peerWent = false;
 
@@ -51,6 +54,7 @@ export class Link implements SessionPorts {
     tcp.on('data', (bytes) => {
       this.session.tcp(bytes);
       this.#regulate();
+      if (this.#traffic !== null) this.#tellTraffic();
     });
     tcp.on('end', () => this.session.tcpEnded());
     tcp.on('error', (error) => {
@@ -80,6 +84,11 @@ export class Link implements SessionPorts {
     }
     ring.serve();
     return true;
+  }
+
+  /** Calls back once when the next bytes go over TCP, either way, after which nothing is under way with them here. */
+  onTraffic(callback: () => void): void {
+    this.#traffic = callback;
   }
 
   /** The program has room for more. */
@@ -139,6 +148,7 @@ export class Link implements SessionPorts {
       else tcp.write(part);
     });
     if (last > 0) tcp.uncork();
+    if (this.#traffic !== null) this.#tellTraffic();
   }
 
   shutdown(done: () => void): void {
@@ -178,11 +188,17 @@ export class Link implements SessionPorts {
   }
 
   #attach(region: Region, channel: Channel, side: 'connector' | 'acceptor'): ChannelRing {
-    const ring = new ChannelRing(region, channel, this.session, side);
+    const ring = new ChannelRing(region, channel, this.session, side, () => this.#host.pressed());
     ring.watch((end) => this.#ended(ring, end));
     this.#ring = ring;
     this.#peerWent = false;
     return ring;
+  }
+
+  #tellTraffic(): void {
+    const told = this.#traffic;
+    this.#traffic = null;
+    if (told !== null && !this.#closed) setImmediate(told);
   }
 
   /**

@@ -4,7 +4,7 @@ import { Retained } from './retained.ts';
 /** Most bytes given to TCP at once. */
 const PIECE_BYTES = 256 << 10;
 /** A piece from this size on is shown to the receiver at once: it takes this one while the next is written. */
-const SHOW_BYTES = 8 << 10;
+const SHOW_BYTES = 4 << 10;
 
 /** Where a direction's bytes go. */
 export interface OutboundPorts {

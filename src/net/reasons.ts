@@ -29,6 +29,10 @@ const REASONS = [
   'leaving',
   /** The program asked for TCP. */
   'asked',
+  /** Nothing was carried for a while: the channel was given back. */
+  'idle',
+  /** For a moment, on the way to a channel of another size. */
+  'resized',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

@@ -3,8 +3,14 @@ import { Inbound } from './inbound.ts';
 import { encode, type Message, type Tuple } from './messages.ts';
 import { Outbound } from './outbound.ts';
 import { newNonce, type Proofs, proofsOf, sameProof } from './proof.ts';
-import { type Reason, reasonOf } from './reasons.ts';
-import { DEADLINE_MS, type Ring, type SessionPorts, type SessionState } from './session-ports.ts';
+import { type Reason, reasonNumber, reasonOf } from './reasons.ts';
+import {
+  DEADLINE_MS,
+  GATHERED_BYTES,
+  type Ring,
+  type SessionPorts,
+  type SessionState,
+} from './session-ports.ts';
 
 const EPOCHS = 0x10000;
 
@@ -146,7 +152,11 @@ export class Session {
   /** Shared memory shall not be used any more, for a reason of this side. */
   leave(reason: Reason): void {
     if (this.ring === null) return;
-    if (this.state === 'shared') this.ring.drain();
+    if (this.state === 'shared') {
+      this.ring.drain();
+      // So that the peer knows why; when there is no room for it, that is all the peer lacks.
+      if (reason !== 'channel-lost') this.ring?.say(encode.decline(reasonNumber(reason)));
+    }
     this.abandon(reason);
   }
 
@@ -293,7 +303,7 @@ export class Session {
   }
 
   #data({ offset, bytes }: Extract<Message, { type: 'data' }>): boolean {
-    const more = this.inbound.ring(offset, bytes, 2 * this.ring!.capacity);
+    const more = this.inbound.ring(offset, bytes, 2 * this.ring!.capacity + GATHERED_BYTES);
     this.#check();
     return more && this.inbound.aheadBytes === 0;
   }

@@ -86,6 +86,7 @@ function hostOf(socket: net.Socket): LinkHost {
       setPath(socket, path, reason);
     },
     idle: () => stateOf(socket).participant?.idle(socket as Socket),
+    pressed: () => stateOf(socket).participant?.pressed(socket as Socket),
   };
 }
 

@@ -1,0 +1,288 @@
+import type { Channel, Region } from '../channel/index.ts';
+import type { Member } from '../membership/index.ts';
+import { Demand } from './demand.ts';
+import { type Directory, lifeOf, plainAddress } from './directory.ts';
+import { passing, type Reason } from './reasons.ts';
+import { linkUnder, obstacleOf, type Socket, setPath, stateOf, tupleOf } from './socket.ts';
+
+/** Members that said that a connection is not theirs; and so many tried in a row when no channel is to be had. */
+const MOST_STRANGERS = 32;
+const MOST_CANDIDATES = 3;
+/** A connection is offered between one and two of these after it was made: most that end before are not worth a channel. */
+const SETTLE_MS = 3;
+/** After a reason that passes: first wait, doubled each time, and how often. */
+const RETRY_MS = 20;
+const MOST_RETRIES = 8;
+/** A larger channel has so many times the memory of the one before; when there is none, it is asked for again after a while. */
+const GROWTH = 8;
+const GROW_AGAIN_MS = 2000;
+
+export interface OfferOptions {
+  readonly dataBytes: number;
+  readonly maxDataBytes: number;
+  readonly queueSize: number;
+  readonly idleMs: number;
+}
+
+/** Where this process takes part, as of now. */
+export interface Here {
+  readonly region: Region | null;
+  readonly directory: Directory | null;
+  readonly ready: Promise<void>;
+}
+
+interface Connecting {
+  retries: number;
+  timer: NodeJS.Timeout | null;
+  busy: boolean;
+  /** Who was offered it last, and who does not have it: several processes may listen to one port (node:cluster). */
+  asked: string;
+  readonly strangers: Set<string>;
+  /** Bytes per direction of its channel, or of the next one. */
+  dataBytes: number;
+  /** A channel to go over to once the one in use is given up. */
+  next: { readonly region: Region; readonly channel: Channel } | null;
+  /** performance.now() before which no larger channel is asked for. */
+  growAfter: number;
+}
+
+/** The connector's part: sockets that were connected, the channels they are offered on, and how large those are. */
+export class Offers {
+  readonly #here: Here;
+  readonly #options: OfferOptions;
+  readonly #connected = new Map<Socket, Connecting>();
+  readonly #demand: Demand<Socket>;
+  /** Connections that were made since the timer ran, and before that. */
+  #fresh: Socket[] = [];
+  #settled: Socket[] = [];
+  #settling: NodeJS.Timeout | null = null;
+
+  constructor(here: Here, options: OfferOptions) {
+    this.#here = here;
+    this.#options = options;
+    const ports = {
+      carried,
+      rest: (socket: Socket) => this.#leave(socket, 'idle'),
+      again: (socket: Socket) => void this.#offer(socket),
+      shrink: (socket: Socket) => void this.#resize(socket, options.dataBytes),
+    };
+    this.#demand = new Demand(ports, options.idleMs);
+  }
+
+  get sockets(): Iterable<Socket> {
+    return this.#connected.keys();
+  }
+
+  /** Connections that hold channels, and that wait for one. */
+  get demand(): Demand<Socket>['counts'] {
+    return this.#demand.counts;
+  }
+
+  /** A socket of this process is connected. */
+  connected(socket: Socket): void {
+    this.#connected.set(socket, {
+      retries: 0,
+      timer: null,
+      busy: false,
+      asked: '',
+      strangers: new Set(),
+      dataBytes: this.#options.dataBytes,
+      next: null,
+      growAfter: 0,
+    });
+    socket.once('close', () => this.#closed(socket));
+    this.#fresh.push(socket);
+    this.#settling ??= setTimeout(() => this.#settle(), SETTLE_MS).unref();
+  }
+
+  /** A socket is on shared memory: what went before does not count. */
+  attached(socket: Socket): void {
+    const connecting = this.#connected.get(socket);
+    if (connecting === undefined) return;
+    connecting.retries = 0;
+    this.#demand.holds(socket, connecting.dataBytes > this.#options.dataBytes);
+  }
+
+  /** Nothing is under way with a socket any more. */
+  idle(socket: Socket): void {
+    const connecting = this.#connected.get(socket);
+    if (connecting === undefined) return;
+    this.#demand.lets(socket, false);
+    const { reason, link } = stateOf(socket);
+    const { next } = connecting;
+    connecting.next = null;
+    if (next !== null && !this.#offerOn(socket, next.region, next.channel)) next.channel.close();
+    else if (reason === 'idle') link?.onTraffic(() => void this.#offer(socket));
+    else if (passing(reason) && next === null) this.#retry(socket, connecting);
+    else if (reason === 'unknown-connection' && connecting.strangers.size < MOST_STRANGERS) {
+      connecting.strangers.add(connecting.asked);
+      void this.#offer(socket);
+    }
+  }
+
+  /** The channel of a socket is often full. */
+  pressed(socket: Socket): void {
+    const connecting = this.#connected.get(socket);
+    if (connecting === undefined || this.#demand.counts.waiting > 0) return;
+    const wanted = Math.min(connecting.dataBytes * GROWTH, this.#options.maxDataBytes);
+    if (wanted <= connecting.dataBytes || performance.now() < connecting.growAfter) return;
+    void this.#resize(socket, wanted);
+  }
+
+  /** A member is here: connections to it may have a channel. */
+  offerTo(member: Member): void {
+    for (const socket of this.#connected.keys()) {
+      const there = tupleOf(socket);
+      if (there === null || stateOf(socket).path !== 'tcp') continue;
+      const listening = this.#here.directory?.listenersAt(there.remoteAddress, there.remotePort) ?? [];
+      if (listening.some(({ slot }) => slot === member.slot)) void this.#offer(socket);
+    }
+  }
+
+  offerAll(): void {
+    for (const [socket, connecting] of this.#connected) {
+      connecting.retries = 0;
+      connecting.strangers.clear();
+      if (stateOf(socket).path === 'tcp') void this.#offer(socket);
+    }
+  }
+
+  #closed(socket: Socket): void {
+    const connecting = this.#connected.get(socket);
+    if (connecting?.timer) clearTimeout(connecting.timer);
+    connecting?.next?.channel.close();
+    this.#connected.delete(socket);
+    this.#demand.lets(socket, true);
+  }
+
+  #settle(): void {
+    const settled = this.#settled;
+    this.#settled = this.#fresh;
+    this.#fresh = [];
+    const more = this.#settled.length > 0;
+    this.#settling = more ? setTimeout(() => this.#settle(), SETTLE_MS).unref() : null;
+    for (const socket of settled) void this.#offer(socket);
+  }
+
+  #leave(socket: Socket, reason: Reason): void {
+    stateOf(socket).link?.session.leave(reason);
+  }
+
+  async #offer(socket: Socket): Promise<void> {
+    const connecting = this.#connected.get(socket);
+    if (connecting === undefined || connecting.busy) return;
+    connecting.busy = true;
+    try {
+      const reason = await this.#tryOffer(socket, connecting);
+      if (reason === null || socket.destroyed) return;
+      setPath(socket, 'tcp', reason);
+      if (reason === 'no-channel') {
+        this.#demand.waits(socket);
+        return;
+      }
+      this.#demand.lets(socket, true);
+      if (passing(reason)) this.#retry(socket, connecting);
+    } finally {
+      connecting.busy = false;
+    }
+  }
+
+  /** Null when an offer was made, now or before: the session goes on with it. */
+  async #tryOffer(socket: Socket, connecting: Connecting): Promise<Reason | null> {
+    await this.#here.ready;
+    const { region, directory } = this.#here;
+    const tuple = tupleOf(socket);
+    if (tuple === null || region === null) return tuple === null ? 'half-closed' : 'no-region';
+    const listening = directory?.listenersAt(tuple.remoteAddress, tuple.remotePort) ?? [];
+    const candidates = listening.filter((member) => !connecting.strangers.has(lifeOf(member)));
+    // All of them have said so.
+    if (candidates.length < listening.length && candidates.length === 0) return null;
+    connecting.dataBytes = this.#options.dataBytes;
+    let reason: Reason = 'no-peer';
+    for (const member of candidates.slice(0, MOST_CANDIDATES)) {
+      const obstacle = obstacleOf(socket);
+      // The session says by itself what becomes of what it is at.
+      if (obstacle !== null) return obstacle === 'busy' ? null : obstacle;
+      const channel = await this.#channelTo(region, member, socket, connecting.dataBytes);
+      if (channel === null) {
+        reason = 'no-channel';
+        continue;
+      }
+      connecting.asked = lifeOf(member);
+      if (this.#offerOn(socket, region, channel)) return null;
+      channel.close();
+      const why = obstacleOf(socket);
+      return why === 'busy' ? null : why;
+    }
+    return reason;
+  }
+
+  /** False, and nothing happened: something is in the way. */
+  #offerOn(socket: Socket, region: Region, channel: Channel): boolean {
+    const tuple = tupleOf(socket);
+    if (tuple === null || obstacleOf(socket) !== null) return false;
+    linkUnder(socket).offer(region, channel, tuple);
+    return true;
+  }
+
+  /** Null: a quota, no memory, a member that left meanwhile, no server: TCP does what it did. */
+  async #channelTo(
+    region: Region,
+    member: Member,
+    socket: Socket,
+    dataBytes: number,
+  ): Promise<Channel | null> {
+    const { remoteAddress, remotePort } = socket;
+    const service = member.listeners.find(
+      (each) => each === `tcp:${remotePort}` || each === `tcp:${plainAddress(remoteAddress!)}:${remotePort}`,
+    );
+    if (service === undefined) return null;
+    const { queueSize } = this.#options;
+    return region.connect(service, { peer: member.name, dataBytes, queueSize }).catch(() => null);
+  }
+
+  /** Gets a channel of another size first, then leaves the one in use, which `idle` follows. */
+  async #resize(socket: Socket, dataBytes: number): Promise<void> {
+    const connecting = this.#connected.get(socket)!;
+    const { region, directory } = this.#here;
+    const { link } = stateOf(socket);
+    if (connecting.busy || connecting.next !== null || region === null || link === null) return;
+    const { peer, session } = link;
+    const { remoteAddress, remotePort } = socket;
+    const listening = directory?.listenersAt(remoteAddress ?? '', remotePort ?? 0) ?? [];
+    const member = listening.find(({ slot }) => slot === peer);
+    if (member === undefined || session.state !== 'shared') return;
+    connecting.busy = true;
+    try {
+      const channel = await this.#channelTo(region, member, socket, dataBytes);
+      if (channel === null) {
+        connecting.growAfter = performance.now() + GROW_AGAIN_MS;
+        return;
+      }
+      if (session.state !== 'shared' || link.peer !== peer || socket.destroyed) {
+        channel.close();
+        return;
+      }
+      connecting.dataBytes = dataBytes;
+      connecting.next = { region, channel };
+    } finally {
+      connecting.busy = false;
+    }
+    this.#leave(socket, 'resized');
+  }
+
+  #retry(socket: Socket, connecting: Connecting): void {
+    if (connecting.timer !== null || connecting.retries >= MOST_RETRIES || this.#here.region === null) return;
+    const wait = RETRY_MS << connecting.retries++;
+    connecting.timer = setTimeout(() => {
+      connecting.timer = null;
+      void this.#offer(socket);
+    }, wait).unref();
+  }
+}
+
+function carried(socket: Socket): number {
+  const { link } = stateOf(socket);
+  if (link === null) return socket.bytesRead + socket.bytesWritten;
+  return link.session.inbound.received + link.session.outbound.sent;
+}
