@@ -147,6 +147,21 @@ const getters: Record<string, (this: net.Socket) => unknown> = {
 export function equip(prototype: object): void {
   for (const [name, value] of Object.entries(methods))
     Object.defineProperty(prototype, name, { value, writable: true, configurable: true });
-  for (const [name, get] of Object.entries(getters))
-    Object.defineProperty(prototype, name, { get, configurable: true });
+  defineGetters(prototype);
+}
+
+/** Gives one socket what its prototype could not be given: some accessors of node:net's own cannot be defined anew. */
+export function equipOne(socket: net.Socket): void {
+  if (!equipped.has(Object.getPrototypeOf(socket))) defineGetters(socket);
+}
+
+const equipped = new WeakSet<object>();
+
+function defineGetters(object: object): void {
+  let all = true;
+  for (const [name, get] of Object.entries(getters)) {
+    if (Object.getOwnPropertyDescriptor(object, name)?.configurable === false) all = false;
+    else Object.defineProperty(object, name, { get, configurable: true });
+  }
+  if (all) equipped.add(object);
 }

@@ -1,6 +1,6 @@
 import net from 'node:net';
 import { Link, type LinkHost } from './link.ts';
-import { type Internals, plainly } from './methods.ts';
+import { equipOne, type Internals, plainly } from './methods.ts';
 import type { Reason } from './reasons.ts';
 import type { Socket } from './socket.ts';
 import { linkOf, setPath, stateOf } from './socket-state.ts';
@@ -63,6 +63,7 @@ export function linkUnder(socket: net.Socket): Link {
   const options = { handle, allowHalfOpen: true, manualStart: true };
   const tcp = new net.Socket(options as net.SocketConstructorOpts);
   if (socket.readableLength >= socket.readableHighWaterMark) tcp.pause();
+  equipOne(socket);
   state.link = new Link(tcp, hostOf(socket), bytesWritten, bytesRead);
   return state.link;
 }
