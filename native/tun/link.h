@@ -70,10 +70,12 @@ class PacketArea {
 class Link {
  public:
   // `region` must outlive the link. The descriptor areas are zero, as the
-  // server hands them out.
+  // server hands them out. A link that is not `routed` only receives: another
+  // one, of this pump, sends to that peer.
   Link(uint32_t number, ring::Region region, const Direction &outgoing, const Direction &incoming,
-       const Doorbell &doorbell, std::vector<Address> addresses)
+       const Doorbell &doorbell, std::vector<Address> addresses, bool is_routed)
       : id(number),
+        routed(is_routed),
         driver(region, outgoing.areas),
         device(region, incoming.areas),
         sources(std::move(addresses)),
@@ -139,6 +141,7 @@ class Link {
   }
 
   const uint32_t id;
+  const bool routed;
   ring::DriverRing driver;
   ring::DeviceRing device;
   const std::vector<Address> sources;

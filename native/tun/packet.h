@@ -26,8 +26,10 @@ inline constexpr uint8_t kNeedsCsum = 1;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
 inline constexpr uint8_t kGsoNone = 0;
 inline constexpr uint8_t kGsoTcp4 = 1;
 inline constexpr uint8_t kGsoTcp6 = 4;
+inline constexpr uint8_t kGsoUdp = 5;  // UDP_L4: datagrams of gso_size bytes
 inline constexpr uint8_t kGsoEcn = 0x80;
 inline constexpr uint8_t kProtocolTcp = 6;
+inline constexpr uint8_t kProtocolUdp = 17;
 
 inline constexpr uint32_t kHeaderBytes = sizeof(VnetHeader);
 inline constexpr uint32_t kMostPacketBytes = 65535;  // the length field of IP has 16 bits
@@ -36,6 +38,12 @@ inline constexpr uint32_t kMostBytes = kHeaderBytes + kMostPacketBytes;
 // TCP header.
 inline constexpr uint32_t kJudgedBytes = 120;
 inline constexpr uint32_t kPrefixBytes = kHeaderBytes + kJudgedBytes;
+// Segments smaller than any TCP sends: the smallest MSS of Linux (48) is all
+// options but for these.
+inline constexpr uint32_t kLeastTcpSegment = 8;
+// Datagrams that a kernel makes of one packet (UDP_MAX_SEGMENTS of Linux): more
+// of them would cost the receiver memory that the sender did not pay for.
+inline constexpr uint32_t kMostDatagrams = 128;
 
 // What became of a packet.
 enum class Verdict : uint8_t {
@@ -104,6 +112,30 @@ inline bool Parse(std::span<const std::byte> head, uint32_t bytes, Packet *packe
   return true;
 }
 
+// The bytes of all headers of a TCP packet that is to be cut; 0 when it is none,
+// or cannot be cut as the virtio_net_hdr says.
+inline uint32_t TcpHeaders(const VnetHeader &header, const Packet &packet, std::span<const std::byte> head,
+                           uint8_t gso) {
+  const uint32_t tcp = packet.header_bytes;
+  if (packet.source.version != (gso == kGsoTcp4 ? 4 : 6) || (gso != kGsoTcp4 && gso != kGsoTcp6) ||
+      packet.protocol != kProtocolTcp || header.csum_offset != 16 || head.size() < tcp + 20)
+    return 0;
+  const uint32_t headers = tcp + (static_cast<uint32_t>(head[tcp + 12]) >> 4) * 4;
+  const bool sound = headers >= tcp + 20 && headers <= head.size() && header.gso_size >= kLeastTcpSegment;
+  return sound ? headers : 0;
+}
+
+// The same of a UDP packet.
+inline uint32_t UdpHeaders(const VnetHeader &header, const Packet &packet, std::span<const std::byte> head,
+                           uint32_t bytes) {
+  const uint32_t headers = packet.header_bytes + 8;
+  // ECN is a matter of TCP.
+  if (header.gso_type != kGsoUdp || packet.protocol != kProtocolUdp || header.csum_offset != 6 ||
+      head.size() < headers || Big16(&head[packet.header_bytes + 4]) + packet.header_bytes != bytes)
+    return 0;
+  return bytes - headers <= kMostDatagrams * header.gso_size ? headers : 0;
+}
+
 // Judges the virtio_net_hdr that came with a parsed packet of `bytes` bytes and
 // makes it one that says no more than the kernel needs. False when it
 // contradicts the packet.
@@ -125,16 +157,13 @@ inline bool Sanitize(VnetHeader *header, const Packet &packet, std::span<const s
     *header = clean;
     return true;
   }
-  // Segments are cut behind the TCP header, so where that is must be known and
-  // not believed.
-  const bool fits =
-      (gso == kGsoTcp4 && packet.source.version == 4) || (gso == kGsoTcp6 && packet.source.version == 6);
-  const uint32_t tcp = packet.header_bytes;
-  if (!fits || packet.protocol != kProtocolTcp || packet.fragment || clean.flags == 0 ||
-      clean.csum_start != tcp || clean.csum_offset != 16 || head.size() < tcp + 20)
-    return false;
-  const uint32_t headers = tcp + (static_cast<uint32_t>(head[tcp + 12]) >> 4) * 4;
-  if (headers < tcp + 20 || headers > head.size() || header->gso_size == 0) return false;
+  // Segments are cut behind the header of TCP or UDP, so where that is must be
+  // known and not believed.
+  const uint32_t transport = packet.header_bytes;
+  if (packet.fragment || clean.flags == 0 || clean.csum_start != transport) return false;
+  const uint32_t headers =
+      gso == kGsoUdp ? UdpHeaders(*header, packet, head, bytes) : TcpHeaders(*header, packet, head, gso);
+  if (headers == 0) return false;
   clean.gso_type = header->gso_type;
   clean.gso_size = header->gso_size;
   clean.hdr_len = static_cast<uint16_t>(headers);

@@ -71,13 +71,14 @@ class PacketPump final : public Closable {
       return static_cast<int>(IntegerFrom(env, from.Get(name), name, low, INT_MAX));
     };
     const int bell = fd("eventfd", -1);
-    tun_ = Duplicate(env, fd("tun", 0));
+    tun_in_ = Duplicate(env, fd("tunIn", 0));
+    tun_out_ = Duplicate(env, fd("tunOut", 0));
     notice_ = DuplicateEventfd(env, fd("notice", 0));
     if (bell >= 0) bell_ = DuplicateEventfd(env, bell);
     wake_ = CreateEventfd(env);
     const double spin = IntegerFrom(env, from.Get("spinNs"), "spinNs", 0, kSpinLimitNs);
-    pump_ = std::make_unique<tun::Pump>(
-        tun::Pump::Options{tun_.get(), bell_.get(), wake_.get(), notice_.get(), static_cast<uint64_t>(spin)});
+    pump_ = std::make_unique<tun::Pump>(tun::Pump::Options{
+        tun_in_.get(), tun_out_.get(), bell_.get(), wake_.get(), notice_.get(), static_cast<uint64_t>(spin)});
     pump_->SetOwn(AddressesFrom(env, from.Get("addresses")));
     const int error = pump_->Start();
     if (error != 0) ThrowErrno(env, "pthread_create", error);
@@ -90,7 +91,7 @@ class PacketPump final : public Closable {
     data_.Remove(this);
     pump_.reset();
     held_.clear();
-    for (UniqueFd *fd : {&tun_, &bell_, &wake_, &notice_}) fd->Reset();
+    for (UniqueFd *fd : {&tun_in_, &tun_out_, &bell_, &wake_, &notice_}) fd->Reset();
   }
 
   Napi::Value Attach(const Napi::CallbackInfo &info) {
@@ -118,8 +119,11 @@ class PacketPump final : public Closable {
     const tun::Direction outgoing = direction("outgoing");
     const tun::Direction incoming = direction("incoming");
     const tun::Doorbell doorbell = DoorbellFrom(env, from.Get("doorbell"), &held);
+    const Napi::Value routed = from.Get("routed");
+    if (!routed.IsBoolean()) ThrowType(env, "routed must be a boolean");
     auto link = std::make_unique<tun::Link>(id, ring::Region{held.memory.base, held.memory.size}, outgoing,
-                                            incoming, doorbell, AddressesFrom(env, from.Get("addresses")));
+                                            incoming, doorbell, AddressesFrom(env, from.Get("addresses")),
+                                            routed.As<Napi::Boolean>().Value());
     if (!link->Sound())
       ThrowRange(env,
                  "the channel does not lie in the memory, or is too small "
@@ -210,7 +214,8 @@ class PacketPump final : public Closable {
   }
 
   AddonData &data_;
-  UniqueFd tun_;
+  UniqueFd tun_in_;
+  UniqueFd tun_out_;
   UniqueFd bell_;
   UniqueFd wake_;
   UniqueFd notice_;

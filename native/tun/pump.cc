@@ -1,7 +1,6 @@
 #include "pump.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -10,6 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+
+#include "../mmio.h"
+#include "../spin_budget.h"
 
 namespace ivshmem::tun {
 
@@ -43,7 +45,7 @@ void Watch(int epoll, int operation, int fd, uint32_t events) {
 int Pump::Start() {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) return errno;
-  Watch(epoll_, EPOLL_CTL_ADD, options_.tun, EPOLLIN);
+  Watch(epoll_, EPOLL_CTL_ADD, options_.tun_in, EPOLLIN);
   Watch(epoll_, EPOLL_CTL_ADD, options_.wake, EPOLLIN);
   if (options_.bell >= 0) Watch(epoll_, EPOLL_CTL_ADD, options_.bell, EPOLLIN);
   // With every signal blocked: they are for the threads of the program.
@@ -118,7 +120,8 @@ void Pump::SetOwn(std::vector<Address> own) {
 void Pump::RebuildRoutes() {
   routes_.clear();
   for (const auto &link : links_)
-    for (const Address &address : link->sources) routes_.push_back({address, link.get()});
+    for (const Address &address : link->sources)
+      if (link->routed) routes_.push_back({address, link.get()});
   // Of two with one address the one that was there first keeps it.
   std::stable_sort(routes_.begin(), routes_.end(),
                    [](const Route &a, const Route &b) { return a.address < b.address; });
@@ -146,21 +149,33 @@ int Pump::Failure() {
 }
 
 void Pump::Run() {
-  uint64_t idle_since = Now();
+  SpinBudget budget(options_.spin_ns);
+  uint64_t idle_since = 0;  // 0: not idle
+  uint64_t spin_ns = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
     for (int changers = changers_.load(); changers != 0; changers = changers_.load())
       changers_.wait(changers);
     std::unique_lock lock(mutex_);
-    const bool worked = Pass();
-    if (worked) {
-      idle_since = Now();
+    if (Pass()) {
+      if (idle_since != 0 && spin_ns > 0) budget.Found();
+      idle_since = 0;
       continue;
     }
-    if (Now() - idle_since < options_.spin_ns) {
+    const uint64_t now = Now();
+    if (idle_since == 0) {
+      idle_since = now;
+      spin_ns = budget.Next(now);
+    }
+    if (now - idle_since < spin_ns) {
+      // Never sched_yield: where others want this processor, that gives them a
+      // whole time slice, and a thread that does not sleep is not woken out of
+      // it when a packet comes (docs/decisions/tun-pump.md).
       lock.unlock();
-      sched_yield();  // the peer may need this processor
+      CpuRelax();
       continue;
     }
+    if (spin_ns > 0) budget.FoundNothing();
+    idle_since = 0;
     // Who has work between the last look and here is seen by Arm, who has it
     // later rings.
     if (Arm()) {
@@ -171,25 +186,28 @@ void Pump::Run() {
     if (held_bytes_ > 0) timeout = 1;
     const bool watch = failure_ == 0 && held_bytes_ == 0;
     if (watch != tun_watched_) {
-      Watch(epoll_, EPOLL_CTL_MOD, options_.tun, watch ? uint32_t{EPOLLIN} : 0);
+      Watch(epoll_, EPOLL_CTL_MOD, options_.tun_in, watch ? uint32_t{EPOLLIN} : 0);
       tun_watched_ = watch;
     }
     counters_.sleeps++;
     lock.unlock();
-    Sleep(timeout);
+    const uint64_t asleep_since = Now();
+    const bool called = Sleep(timeout);
+    if (called) budget.BellAfter(Now() - asleep_since);
     lock.lock();
     Disarm();
-    idle_since = Now();
   }
 }
 
-void Pump::Sleep(int timeout_ms) {
+// False when only the time was up.
+bool Pump::Sleep(int timeout_ms) {
   std::array<epoll_event, 4> events;
   const int ready = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
   for (int i = 0; i < ready; i++) {
     const int fd = events[static_cast<size_t>(i)].data.fd;
-    if (fd != options_.tun) Drain(fd);
+    if (fd != options_.tun_in) Drain(fd);
   }
+  return ready > 0;
 }
 
 // Everybody's turn once. True if anything moved.
@@ -234,7 +252,7 @@ Link *Pump::Find(const Address &destination) const {
 
 void Pump::Fail(int error) {
   failure_ = error;
-  Watch(epoll_, EPOLL_CTL_DEL, options_.tun, 0);
+  Watch(epoll_, EPOLL_CTL_DEL, options_.tun_in, 0);
   Notice();
 }
 

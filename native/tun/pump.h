@@ -41,13 +41,16 @@ class Pump {
  public:
   // Descriptors that outlive the pump.
   struct Options {
-    int tun = -1;     // non-blocking; a packet with its virtio_net_hdr per read and write
-    int bell = -1;    // eventfd of our vector; -1: peers cannot ring, look every
-                      // millisecond
-    int wake = -1;    // eventfd of its own, to end a sleep
-    int notice = -1;  // eventfd that is signalled when a channel broke or the
-                      // device failed
-    uint64_t spin_ns = 0;
+    // Both non-blocking, a packet with its virtio_net_hdr per read and write;
+    // they may be the same.
+    int tun_in = -1;  // packets of the kernel
+    int tun_out = -1;
+    int bell = -1;         // eventfd of our vector; -1: peers cannot ring, look every
+                           // millisecond
+    int wake = -1;         // eventfd of its own, to end a sleep
+    int notice = -1;       // eventfd that is signalled when a channel broke or the
+                           // device failed
+    uint64_t spin_ns = 0;  // the longest look for packets before sleeping
   };
 
   explicit Pump(const Options &options) : options_(options) {}
@@ -91,7 +94,7 @@ class Pump {
   void Fail(int error);
   bool Arm();
   void Disarm();
-  void Sleep(int timeout_ms);
+  bool Sleep(int timeout_ms);
   void Notice() const;
   void RebuildRoutes();
 

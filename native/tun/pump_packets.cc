@@ -38,7 +38,7 @@ bool Pump::SendFromTun() {
     std::byte *guess = last_ == nullptr ? nullptr : last_->Room(kMostBytes, &guess_offset);
     std::byte *rest = (guess == nullptr ? bounce_.data() : guess) + kPrefixBytes;
     const iovec parts[] = {{prefix_.data(), kPrefixBytes}, {rest, kMostBytes - kPrefixBytes}};
-    const ssize_t got = readv(options_.tun, parts, 2);
+    const ssize_t got = readv(options_.tun_in, parts, 2);
     if (got < 0) {
       // The memory of the guess is gone (unplugged): a store to it puts zero
       // pages there, see bus_guard.h.
@@ -158,7 +158,7 @@ Verdict Pump::DeliverOne(const Link &link, const ring::AvailableBuffer &buffer, 
   if (!Sanitize(&header, packet, head, *bytes)) return Verdict::kOffload;
   std::memcpy(prefix.data(), &header, sizeof header);
   const iovec parts[] = {{prefix.data(), front}, {const_cast<std::byte *>(shared) + front, length - front}};
-  if (writev(options_.tun, parts, length > front ? 2 : 1) == static_cast<ssize_t>(length))
+  if (writev(options_.tun_out, parts, length > front ? 2 : 1) == static_cast<ssize_t>(length))
     return Verdict::kDelivered;
   // The device is gone; anything else concerns this packet.
   if (errno == EBADFD) Fail(errno);

@@ -9,6 +9,7 @@ interface Flags extends Place {
   readonly name?: string;
   readonly member?: string;
   readonly mtu?: number;
+  readonly queues?: number;
 }
 
 /** `ivshmem tun`: an IP interface over shared memory, until interrupted. */
@@ -23,6 +24,7 @@ export function register(program: Command): void {
     .option('--name <name>', 'of the interface (default: ivshm and the next free number)')
     .option('--member <name>', 'of this member of the region (default: tun- and the host name)')
     .option('--mtu <bytes>', '1280 to 65535 (default: 1500)', number)
+    .option('--queues <number>', '1 to 16 threads that carry packets (default: 1)', number)
     .option(
       '--socket <path>',
       "the region's socket, on a host (default: IVSHMEM_SOCKET, else this machine's ivshmem device)",
@@ -31,7 +33,7 @@ export function register(program: Command): void {
     .action(run);
 }
 
-async function run({ address, name, member, mtu, socket, device }: Flags): Promise<void> {
+async function run({ address, name, member, mtu, queues, socket, device }: Flags): Promise<void> {
   const { open } = await import('../channel/open.ts');
   const { Tun } = await import('../tun/index.ts');
   const isPci = device !== undefined && /^[0-9a-f]{2,}:[0-9a-f:.]+$/i.test(device);
@@ -45,6 +47,7 @@ async function run({ address, name, member, mtu, socket, device }: Flags): Promi
       addresses: address,
       ...(name === undefined ? {} : { name }),
       ...(mtu === undefined ? {} : { mtu }),
+      ...(queues === undefined ? {} : { queues }),
     });
     printLine(`${tun.name} is up: ${tun.addresses.join(', ')}, member ${plain(region.name)}`);
     for (const { name: peer, addresses } of tun.peers()) printLine(came(peer, addresses));

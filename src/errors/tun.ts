@@ -19,7 +19,7 @@ export const tunErrors = {
   ERR_IVSHMEM_TUN_OPTIONS: {
     attempted: 'make a TUN device',
     why: '{why}',
-    remedy: 'mtu is 1280 to 65535 bytes, dataBytes a multiple of 4096 from 131072 on.',
+    remedy: 'mtu is 1280 to 65535 bytes, queues 1 to 16, dataBytes a multiple of 4096 from 131072 on.',
     kind: 'usage',
   },
   ERR_IVSHMEM_TUN_COMMAND: {
@@ -31,7 +31,8 @@ export const tunErrors = {
   ERR_IVSHMEM_TUN_DOORBELL: {
     attempted: 'use {on} for an IP interface',
     why: '{why}',
-    remedy: 'Serve the region with at least 2 vectors per member (`ivshmem server --vectors 2`).',
+    remedy:
+      'Serve the region with at least {vectors} vectors per member (`ivshmem server --vectors {vectors}`), or use fewer queues.',
     kind: 'failure',
   },
   ERR_IVSHMEM_TUN_FAILED: {

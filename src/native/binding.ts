@@ -90,10 +90,20 @@ export interface Binding {
 
   // --- IP packets (native/tun) ---
   /**
-   * A new TUN device of this name ('%d' in it: the next free number), which goes when the descriptor is closed. Non-blocking; a
-   * struct virtio_net_hdr before each packet; checksum and TCP segmentation offload on. The name is at most 15 bytes.
+   * A new TUN device of this name ('%d' in it: the next free number) and 1 to 16 queues, which goes when the descriptors are closed:
+   * packets of the kernel come from `in`, packets for it go to `out`, which may be the same. Non-blocking; a struct virtio_net_hdr before
+   * each packet; checksum and segmentation offloads on, that of UDP where the kernel has it. The name is at most 15 bytes.
    */
-  openTun(name: string): { readonly fd: number; readonly name: string };
+  openTun(
+    name: string,
+    queues: number,
+  ): {
+    readonly name: string;
+    readonly queues: readonly { readonly in: number; readonly out: number }[];
+    readonly udpSegmentation: boolean;
+  };
+  /** Whether the kernel may give UDP in large packets, of a device for which openTun said that it can. By a descriptor of any queue. */
+  setTunUdpSegmentation(fd: number, on: boolean): void;
   readonly PacketPump: new (options: PacketPumpOptions) => PacketPump;
 
   // --- VFIO: one function per ioctl (native/vfio), linux/vfio.h ---
@@ -208,12 +218,13 @@ export interface LoopWaiter {
 
 export interface PacketPumpOptions {
   /** Of openTun; the caller keeps and closes its own. */
-  readonly tun: number;
+  readonly tunIn: number;
+  readonly tunOut: number;
   /** The eventfd that peers ring, or -1: then it looks every millisecond while it has channels. */
   readonly eventfd: number;
   /** An eventfd that is signalled when a channel broke or the TUN device failed. */
   readonly notice: number;
-  /** How long to look for packets before sleeping, nanoseconds. */
+  /** The longest look for packets before sleeping, nanoseconds; looks that find nothing get shorter. */
   readonly spinNs: number;
   /** Our own addresses: packets of peers to others are dropped. */
   readonly addresses: readonly string[];
@@ -240,8 +251,9 @@ export interface PacketChannel {
     | { readonly eventfd: number }
     | { readonly registers: ArrayBuffer; readonly offset: number; readonly value: number }
     | null;
-  /** The peer's addresses: what is sent to them goes here, and what comes from here is from them. */
+  /** The peer's addresses: what is sent to them goes here if it is `routed`, and what comes from here is from them. */
   readonly addresses: readonly string[];
+  readonly routed: boolean;
 }
 
 /** What a pump moved and dropped since it was made. Bytes are of IP packets. */

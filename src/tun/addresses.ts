@@ -1,15 +1,10 @@
 import { BlockList, isIP, SocketAddress } from 'node:net';
 import { IvshmemError } from '../errors/index.ts';
-import { SERVICE_BYTES } from '../memory/layout.ts';
-
-const SERVICE = 'tun:';
 
 /** Our addresses, and the networks in which a peer's addresses must be. */
 export class TunAddresses {
   /** In canonical text, without prefix: at most one of each version. */
   readonly own: readonly string[];
-  /** The name of the service that says which addresses we have. */
-  readonly service: string;
   readonly #networks = new BlockList();
 
   /** @param given "10.77.0.1/24", "fd77::1/64". ERR_IVSHMEM_TUN_ADDRESS for what is none, or too much. */
@@ -31,14 +26,10 @@ export class TunAddresses {
     }
     if (own.length === 0) refuse('there is none');
     this.own = own;
-    this.service = SERVICE + own.join(',');
-    if (Buffer.byteLength(this.service) > SERVICE_BYTES) refuse('together they are too long');
   }
 
-  /** The addresses that the name of a peer's service claims and that it may have; none when it is not such a service. */
-  ofPeer(service: string): string[] {
-    if (!service.startsWith(SERVICE)) return [];
-    const claimed = service.slice(SERVICE.length).split(',');
+  /** Those that a peer may have of the addresses it claims. */
+  ofPeer(claimed: readonly string[]): string[] {
     return claimed.filter(
       (address) =>
         isIP(address) !== 0 &&

@@ -8,21 +8,33 @@ import { binding } from '../native/binding.ts';
 const execute = promisify(execFile);
 const COMMAND_MS = 10_000;
 
+/** Descriptors: packets of the kernel come from `in`, those for it go to `out`, which may be the same. */
+export interface TunQueue {
+  readonly in: number;
+  readonly out: number;
+}
+
 /**
- * A TUN device and what the kernel knows of it. Everything goes with the descriptor, also when the process is killed: the
+ * A TUN device and what the kernel knows of it. Everything goes with the descriptors, also when the process is killed: the
  * interface, and with it its addresses and routes.
  */
 export class TunInterface {
   readonly name: string;
-  readonly fd: number;
+  readonly queues: readonly TunQueue[];
+  /** Whether this kernel takes UDP in large packets. */
+  readonly udpSegmentation: boolean;
   /** One `ip` at a time, in the order asked for. */
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   /** ERR_IVSHMEM_TUN_OPEN. `name` may have '%d' for the next free number. */
-  constructor(name: string) {
+  constructor(name: string, queues: number) {
     try {
-      ({ fd: this.fd, name: this.name } = binding.openTun(name));
+      ({
+        name: this.name,
+        queues: this.queues,
+        udpSegmentation: this.udpSegmentation,
+      } = binding.openTun(name, queues));
     } catch (cause) {
       throw new IvshmemError('ERR_IVSHMEM_TUN_OPEN', { name, why: (cause as Error).message }, { cause });
     }
@@ -37,6 +49,11 @@ export class TunInterface {
     }
   }
 
+  /** Whether this kernel gives UDP in large packets, which not every peer can take. Ignored where it never does. */
+  giveLargeUdp(on: boolean): void {
+    if (this.udpSegmentation && !this.#closed) binding.setTunUdpSegmentation(this.queues[0]!.in, on);
+  }
+
   async addRoute(destination: string, source: string): Promise<void> {
     await this.#ip(['route', 'replace', host(destination), 'dev', this.name, 'src', source]);
   }
@@ -49,7 +66,7 @@ export class TunInterface {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeSync(this.fd);
+    for (const fd of new Set(this.queues.flatMap((queue) => [queue.in, queue.out]))) closeSync(fd);
   }
 
   #ip(words: readonly string[]): Promise<void> {

@@ -1,29 +1,29 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Channel, ChannelEnd, Region } from '../channel/index.ts';
-import { IvshmemError, isIvshmemError } from '../errors/index.ts';
+import { isIvshmemError } from '../errors/index.ts';
 import type { Member, Membership } from '../membership/index.ts';
-import type { PacketPump } from '../native/binding.ts';
 import type { TunAddresses } from './addresses.ts';
-import { placeOf } from './place.ts';
+import { MOST_QUEUES, readOffer, type TunOffer } from './offer.ts';
+import type { Attached, Pumps } from './pumps.ts';
 
-/** The vector that pumps ring: 0 is the event loop's. */
-export const TUN_VECTOR = 1;
 const RETRY_MS = 1000;
 
 /** Another member with an IP interface, reached through shared memory. */
-export interface TunPeer {
+export interface TunPeer extends TunOffer {
   readonly slot: number;
   /** Of the member. */
   readonly name: string;
-  readonly addresses: readonly string[];
 }
 
 interface Linked {
-  readonly id: number;
   readonly peer: TunPeer;
-  readonly channel: Channel;
+  readonly channels: readonly Channel[];
+  readonly attached: readonly Attached[];
 }
 
 export interface PeersOptions {
+  /** Of our interface. */
+  readonly queues: number;
   readonly queueSize: number;
   readonly dataBytes: number;
   readonly came: (peer: TunPeer) => void;
@@ -33,34 +33,33 @@ export interface PeersOptions {
 }
 
 /**
- * Keeps one channel with each member that has an IP interface, attached to the pump. Of two members the one in the lower slot
- * connects, so that both do not.
+ * Keeps channels with each member that has an IP interface, attached to the pumps: as many as the one of the two has queues that has
+ * more. The one in the lower slot connects, so that both do not.
  */
 export class Peers {
   readonly #region: Region;
   readonly #membership: Membership;
-  readonly #pump: PacketPump;
+  readonly #pumps: Pumps;
   readonly #addresses: TunAddresses;
   readonly #options: PeersOptions;
   readonly #linked = new Map<number, Linked>();
   /** Slots to which a connection is being made. */
   readonly #connecting = new Set<number>();
   /** Channels from members that are not linked yet, by slot. */
-  readonly #arrived = new Map<number, Channel>();
+  readonly #arrived = new Map<number, Channel[]>();
   readonly #retries = new Map<number, NodeJS.Timeout>();
-  #nextId = 1;
   #closed = false;
 
   constructor(
     region: Region,
     membership: Membership,
-    pump: PacketPump,
+    pumps: Pumps,
     addresses: TunAddresses,
     options: PeersOptions,
   ) {
     this.#region = region;
     this.#membership = membership;
-    this.#pump = pump;
+    this.#pumps = pumps;
     this.#addresses = addresses;
     this.#options = options;
   }
@@ -73,22 +72,23 @@ export class Peers {
   consider(slot: number): void {
     const member = this.#membership.get(slot);
     if (this.#closed || member === null || slot === this.#region.slot) return;
-    const addresses = this.#addressesOf(member);
+    const found = this.#offerOf(member);
     const linked = this.#linked.get(slot);
     if (linked !== undefined) {
-      // Other addresses: another interface, which makes a channel of its own.
-      if (linked.peer.addresses.join() !== addresses.join()) this.#unlink(linked, 'closed');
+      // Another offer: another interface, which makes channels of its own.
+      if (found === null || !isDeepStrictEqual(found.peer, linked.peer)) this.#unlink(linked, 'closed');
       return;
     }
-    if (addresses.length === 0) return;
-    const peer = { slot, name: member.name, addresses };
-    const arrived = this.#arrived.get(slot);
-    if (arrived !== undefined) {
+    if (found === null) return;
+    const { peer, service } = found;
+    const count = Math.max(peer.queues, this.#options.queues);
+    const arrived = this.#arrived.get(slot) ?? [];
+    if (arrived.length >= count) {
       this.#arrived.delete(slot);
+      for (const spare of arrived.splice(0, arrived.length - count)) spare.close();
       this.#link(peer, arrived);
     } else if (this.#region.slot < slot && !this.#connecting.has(slot)) {
-      const service = member.listeners.find((each) => this.#addresses.ofPeer(each).length > 0)!;
-      void this.#connect(peer, service);
+      void this.#connect(peer, service, count);
     }
   }
 
@@ -99,75 +99,85 @@ export class Peers {
       channel.close();
       return;
     }
-    this.#arrived.get(peer)?.close();
-    this.#arrived.set(peer, channel);
+    const arrived = this.#arrived.get(peer) ?? [];
+    this.#arrived.set(peer, arrived);
+    arrived.push(channel);
+    if (arrived.length > MOST_QUEUES) arrived.shift()!.close();
     channel.onEnd(() => {
-      if (this.#arrived.get(peer) !== channel) return;
-      this.#arrived.delete(peer);
+      const at = arrived.indexOf(channel);
+      if (at < 0) return;
+      arrived.splice(at, 1);
       channel.close();
     });
     this.consider(peer);
   }
 
-  /** The pump says that a peer broke the rules. */
+  /** A pump says that a peer broke the rules. */
   dropBroken(): void {
-    const broken = new Set(this.#pump.broken());
+    const broken = this.#pumps.broken();
+    const has = (attached: Attached): boolean =>
+      broken.some(({ pump, id }) => pump === attached.pump && id === attached.id);
     for (const linked of [...this.#linked.values()])
-      if (broken.has(linked.id)) this.#unlink(linked, 'broken');
+      if (linked.attached.some(has)) this.#unlink(linked, 'broken');
   }
 
   close(): void {
     this.#closed = true;
     for (const timer of this.#retries.values()) clearTimeout(timer);
-    for (const channel of this.#arrived.values()) channel.close();
+    for (const channel of [...this.#arrived.values()].flat()) channel.close();
     for (const linked of [...this.#linked.values()]) this.#unlink(linked, 'closed-here');
   }
 
-  /** What a member claims, as far as nobody else has it and we can reach it. */
-  #addressesOf(member: Member): string[] {
+  /** What a member offers, as far as nobody else has its addresses and we can reach them; null without any. */
+  #offerOf(member: Member): { peer: TunPeer; service: string } | null {
+    const { slot, name } = member;
     const taken = new Set<string>();
     for (const { peer } of this.#linked.values())
-      if (peer.slot !== member.slot) for (const address of peer.addresses) taken.add(address);
-    const claimed = new Set(member.listeners.flatMap((service) => this.#addresses.ofPeer(service)));
-    return [...claimed].filter((address) => !taken.has(address));
+      if (peer.slot !== slot) for (const address of peer.addresses) taken.add(address);
+    for (const service of member.listeners) {
+      const offer = readOffer(service);
+      const addresses = this.#addresses.ofPeer(offer?.addresses ?? []);
+      const free = [...new Set(addresses)].filter((address) => !taken.has(address));
+      if (offer !== null && free.length > 0)
+        return { peer: { ...offer, slot, name, addresses: free }, service };
+    }
+    return null;
   }
 
-  async #connect(peer: TunPeer, service: string): Promise<void> {
+  async #connect(peer: TunPeer, service: string, count: number): Promise<void> {
     const { queueSize, dataBytes } = this.#options;
+    const channels: Channel[] = [];
     this.#connecting.add(peer.slot);
     try {
-      const channel = await this.#region.connect(service, { peer: peer.name, queueSize, dataBytes });
-      if (this.#closed || channel.peer !== peer.slot) channel.close();
-      else this.#link(peer, channel);
+      while (channels.length < count)
+        channels.push(await this.#region.connect(service, { peer: peer.name, queueSize, dataBytes }));
+      const theirs = channels.every((channel) => channel.peer === peer.slot && channel.end === null);
+      if (!this.#closed && theirs) this.#link(peer, channels.splice(0));
+      else this.#considerLater(peer.slot);
     } catch (error) {
       // It may have left meanwhile, or listen again in a moment; everything else is worth a word.
       if (!this.#closed && !isIvshmemError(error, 'ERR_IVSHMEM_REFUSED')) this.#options.failed(error);
       this.#considerLater(peer.slot);
     } finally {
+      for (const channel of channels) channel.close();
       this.#connecting.delete(peer.slot);
     }
   }
 
-  #link(peer: TunPeer, channel: Channel): void {
-    const linked: Linked = { id: this.#nextId++, peer, channel };
+  #link(peer: TunPeer, channels: readonly Channel[]): void {
+    let attached: readonly Attached[];
     try {
-      const { device } = this.#region;
-      const doorbell = device.doorbell?.(peer.slot, TUN_VECTOR) ?? null;
-      if (doorbell === null) {
-        const why = `the doorbell of ${peer.name} cannot be rung without the event loop`;
-        throw new IvshmemError('ERR_IVSHMEM_TUN_DOORBELL', { on: device.on, why });
-      }
-      const place = placeOf(this.#region, channel);
-      this.#pump.attach({ ...place, ...peer, id: linked.id, memory: device.memory, doorbell });
+      attached = this.#pumps.attach(channels, peer);
     } catch (error) {
-      channel.close();
+      for (const channel of channels) channel.close();
       this.#options.failed(error);
       this.#considerLater(peer.slot);
       return;
     }
+    const linked: Linked = { peer, channels, attached };
     this.#linked.set(peer.slot, linked);
     this.#options.came(peer);
-    channel.onEnd((end) => this.#unlink(linked, end));
+    for (const channel of channels) channel.onEnd((end) => this.#unlink(linked, end));
   }
 
   #unlink(linked: Linked, why: ChannelEnd): void {
@@ -175,8 +185,8 @@ export class Peers {
     if (this.#linked.get(slot) !== linked) return;
     this.#linked.delete(slot);
     // Before the server may give the memory to somebody else.
-    this.#pump.detach(linked.id);
-    linked.channel.close();
+    this.#pumps.detach(linked.attached);
+    for (const channel of linked.channels) channel.close();
     this.#options.went(linked.peer, why);
     this.#considerLater(slot);
     // Somebody else may have waited for these addresses.

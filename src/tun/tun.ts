@@ -1,13 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { closeSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { availableParallelism } from 'node:os';
 import type { ChannelEnd, Listener, Region } from '../channel/index.ts';
 import { IvshmemError } from '../errors/index.ts';
 import type { Membership } from '../membership/index.ts';
-import { binding, type FdWatch, type PacketCounters, type PacketPump } from '../native/binding.ts';
+import { binding, type FdWatch, type PacketCounters } from '../native/binding.ts';
 import { TunAddresses } from './addresses.ts';
 import { TunInterface } from './interface.ts';
-import { Peers, TUN_VECTOR, type TunPeer } from './peers.ts';
+import { MOST_QUEUES, serviceName } from './offer.ts';
+import { Peers, type TunPeer } from './peers.ts';
+import { Pumps } from './pumps.ts';
 
 export interface TunOptions {
   /** One IPv4 address, one IPv6 address or one of each, with the prefix of the network that peers are in: "10.77.0.1/24". */
@@ -16,11 +19,18 @@ export interface TunOptions {
   readonly name?: string;
   /** Bytes, 1280 to 65535. Default 1500: TCP travels in pieces of up to 64 KiB all the same. */
   readonly mtu?: number;
+  /**
+   * 1 to 16; each takes a thread, a vector of the device (from 1 on) and a channel for each peer. A flow keeps to one of them. Default 1.
+   */
+  readonly queues?: number;
   /** Descriptors per direction of each channel this side makes, a power of two. Default 256. */
   readonly queueSize?: number;
-  /** Data area per direction of each channel this side makes, bytes. Default 512 KiB. */
+  /** Data area per direction of each channel this side makes, bytes. Default 512 KiB, with several queues 256 KiB. */
   readonly dataBytes?: number;
-  /** How long the pump looks for packets before it sleeps, nanoseconds. Default 20 000. */
+  /**
+   * The longest time a pump looks for packets before it sleeps, nanoseconds; looks that find nothing get shorter. Default 20 000, 0 on
+   * a single processor.
+   */
   readonly spinNs?: number;
 }
 
@@ -47,7 +57,7 @@ const MIN_DATA_BYTES = 128 << 10;
 export class Tun extends EventEmitter<TunEvents> {
   readonly #interface: TunInterface;
   readonly #addresses: TunAddresses;
-  readonly #pump: PacketPump;
+  readonly #pumps: Pumps;
   readonly #notice: number;
   readonly #watch: FdWatch;
   #peers: Peers | null = null;
@@ -61,11 +71,9 @@ export class Tun extends EventEmitter<TunEvents> {
     this.#addresses = addresses;
     this.#notice = binding.eventfdCreate();
     try {
-      this.#pump = new binding.PacketPump({
-        tun: iface.fd,
-        eventfd: takeVector(region),
+      this.#pumps = new Pumps(region, iface.queues, {
         notice: this.#notice,
-        spinNs: options.spinNs ?? 20_000,
+        spinNs: options.spinNs ?? (availableParallelism() > 1 ? 20_000 : 0),
         addresses: addresses.own,
       });
     } catch (error) {
@@ -77,18 +85,20 @@ export class Tun extends EventEmitter<TunEvents> {
   }
 
   /**
-   * Makes the interface and links it to the peers that are there and that come. Takes vector 1 of the device. Rejects with
+   * Makes the interface and links it to the peers that are there and that come. Takes vectors of the device, from 1 on. Rejects with
    * ERR_IVSHMEM_TUN_ADDRESS, _TUN_OPTIONS, _TUN_OPEN, _TUN_COMMAND, _TUN_DOORBELL, and the errors of listen and membership.
    */
   static async open(region: Region, options: TunOptions): Promise<Tun> {
     const addresses = new TunAddresses(options.addresses);
-    const { name = 'ivshm%d', mtu = 1500, queueSize = 256, dataBytes = 512 << 10 } = options;
+    const { name = 'ivshm%d', mtu = 1500, queues = 1, queueSize = 256 } = options;
+    const { dataBytes = queues > 1 ? 256 << 10 : 512 << 10 } = options;
     const refuse = (why: string): never => {
       throw new IvshmemError('ERR_IVSHMEM_TUN_OPTIONS', { why });
     };
     if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU) refuse(`mtu is ${mtu}`);
+    if (!Number.isInteger(queues) || queues < 1 || queues > MOST_QUEUES) refuse(`queues is ${queues}`);
     if (!(dataBytes >= MIN_DATA_BYTES) || dataBytes % 4096 !== 0) refuse(`dataBytes is ${dataBytes}`);
-    const iface = new TunInterface(name);
+    const iface = new TunInterface(name, queues);
     let tun: Tun | null = null;
     try {
       await iface.configure(addresses.own, mtu);
@@ -116,9 +126,9 @@ export class Tun extends EventEmitter<TunEvents> {
     return this.#peers?.list() ?? [];
   }
 
-  /** What the pump moved and dropped. */
+  /** What the pumps moved and dropped. */
   counters(): PacketCounters {
-    return this.#pump.counters();
+    return this.#pumps.counters();
   }
 
   /** Takes the interface away, with its addresses and routes, and closes the channels. The region stays. Idempotent. */
@@ -132,7 +142,9 @@ export class Tun extends EventEmitter<TunEvents> {
 
   async #begin(region: Region, queueSize: number, dataBytes: number): Promise<void> {
     this.#membership = await region.membership();
-    const peers = new Peers(region, this.#membership, this.#pump, this.#addresses, {
+    const { queues, udpSegmentation } = this.#interface;
+    const peers = new Peers(region, this.#membership, this.#pumps, this.#addresses, {
+      queues: queues.length,
       queueSize,
       dataBytes,
       came: (peer) => void this.#came(peer),
@@ -144,8 +156,10 @@ export class Tun extends EventEmitter<TunEvents> {
       this.#membership.on(type, ({ member }) => peers.consider(member.slot));
     // Without a listener the membership would warn; what is known of the members stays as it was.
     this.#membership.on('error', (error) => this.#warn(error));
-    region.onRemoved(() => this.close());
-    this.#listener = await region.listen(this.#addresses.service);
+    const { on } = region.device;
+    region.onRemoved(() => this.#end(new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on })));
+    const offer = { addresses: this.addresses, queues: queues.length, udpSegmentation };
+    this.#listener = await region.listen(serviceName(offer));
     void this.#accept(this.#listener, peers);
     for (const { slot } of this.#membership.list()) peers.consider(slot);
   }
@@ -158,6 +172,7 @@ export class Tun extends EventEmitter<TunEvents> {
 
   async #came(peer: TunPeer): Promise<void> {
     try {
+      this.#offload();
       for (const address of peer.addresses) {
         const source = this.addresses.find((own) => isIP(own) === isIP(address))!;
         await this.#interface.addRoute(address, source);
@@ -173,17 +188,23 @@ export class Tun extends EventEmitter<TunEvents> {
     if (this.#closed) return;
     try {
       for (const address of peer.addresses) await this.#interface.removeRoute(address);
+      this.#offload();
     } catch (error) {
       this.#warn(error);
     }
     if (!this.#closed) this.emit('gone', peer, why);
   }
 
+  /** An offload is one of the interface: what one peer cannot take, none gets. */
+  #offload(): void {
+    this.#interface.giveLargeUdp(this.peers().every(({ udpSegmentation }) => udpSegmentation));
+  }
+
   #look(): void {
     if (this.#closed) return;
     binding.eventfdDrain(this.#notice);
     this.#peers?.dropBroken();
-    const errno = this.#pump.failure();
+    const errno = this.#pumps.failure();
     if (errno !== 0) this.#end(new IvshmemError('ERR_IVSHMEM_TUN_FAILED', { name: this.name, errno }));
   }
 
@@ -198,20 +219,12 @@ export class Tun extends EventEmitter<TunEvents> {
     this.#closed = true;
     this.#watch.close();
     this.#peers?.close();
-    // The interface goes when both have closed their descriptors of it.
-    this.#pump.close();
+    // The interface goes when all have closed their descriptors of it.
+    this.#pumps.close();
     this.#interface.close();
     closeSync(this.#notice);
     this.#membership?.close();
     this.#listener?.close();
     this.emit('close', error);
   }
-}
-
-/** The eventfd that peers ring; -1 on a device that must be polled. */
-function takeVector({ device }: Region): number {
-  if (device.vectors === 0) return -1;
-  if (device.vectors > TUN_VECTOR) return device.takeVector(TUN_VECTOR);
-  const why = `it has ${device.vectors} vector, and packets have a vector of their own`;
-  throw new IvshmemError('ERR_IVSHMEM_TUN_DOORBELL', { on: device.on, why });
 }
