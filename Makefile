@@ -58,8 +58,9 @@ bench-membership: native ## Measure who hears of a change when, beside members t
 	npm run --silent bench -- membership --json bench/results/membership.json
 
 .PHONY: bench-sockets
-bench-sockets: native ## Measure sockets over shared memory beside those of node:net
+bench-sockets: native ## Measure sockets over shared memory beside those of node:net, then between two VMs (root)
 	npm run --silent bench -- sockets --json bench/results/sockets.json
+	npm run --silent bench -- sockets-vm --json bench/results/sockets-vm.json
 
 .PHONY: package
 package: install ## Pack the npm package with its prebuilt addons, and name the file

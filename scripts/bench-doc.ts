@@ -1,39 +1,23 @@
 /**
  * Writes the numbers of benchmark runs into docs/performance.md (every row) and README.md (the floors), between the marks
  * bench:begin and bench:end; those of `bench membership` into docs/performance.md between bench:membership:begin and
- * bench:membership:end. Usage: npx tsx scripts/bench-doc.ts RESULT.json ... What is given is written, the rest stays.
+ * bench:membership:end, and of `bench sockets` and `bench sockets-vm` between theirs. Usage: npx tsx scripts/bench-doc.ts RESULT.json ... What is given is written, the rest stays.
  * The machine comes from RESULT.details.json beside the first file of its kind, or is this one.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describeMachine, type Machine } from '../bench/harness/machine.ts';
 import type { Row, SpreadRow } from '../bench/harness/types.ts';
+import { checkRow, formatValue, hasTail } from './bench-doc-rows.ts';
+import { socketsTables } from './bench-doc-sockets.ts';
 
 /** The baselines README shows: the C floors, the other path between VMs, and what a Node program would use instead. */
 const SHORT = ['c-line', 'c-packed-ring', 'c-copy', 'c-eventfd', 'unix', 'virtio-net'];
-
-/** Rows with a tail are of the membership benchmark. */
-export function hasTail(row: Row | SpreadRow): row is SpreadRow {
-  return 'p99' in row;
-}
 
 export type MachineLine = Pick<Machine, 'cpu' | 'cpus' | 'hypervisor' | 'kernel' | 'node' | 'at'> & {
   /** In the results of VMs: processor, kernel, QEMU and accelerator in one line. */
   readonly line?: string;
 };
-
-/** A number with the prefix that keeps it short: 1.45M, 12.2k, 0.85. */
-export function formatValue(value: number): string {
-  for (const [size, suffix] of [
-    [1e9, 'G'],
-    [1e6, 'M'],
-    [1e4, 'k'],
-  ] as const) {
-    if (Math.abs(value) >= size) return (value / (suffix === 'k' ? 1e3 : size)).toPrecision(3) + suffix;
-  }
-  const short = value.toPrecision(3);
-  return short.includes('e') ? String(Math.round(value)) : short;
-}
 
 /**
  * The block: the machine in one line (a second one for the rows between VMs, with QEMU and accelerator), then a table.
@@ -77,6 +61,19 @@ export function membershipBlock(rows: readonly SpreadRow[], machine: MachineLine
   return lines.join('\n');
 }
 
+/** The block of one run of `bench sockets` or `bench sockets-vm`. */
+export function socketsBlock(
+  rows: readonly Row[],
+  machine: MachineLine,
+  failed?: Readonly<Record<string, string>>,
+): string {
+  const { line } = machine;
+  const lines = head(rows, machine, undefined, '');
+  // Between VMs QEMU and the accelerator count; the rest of the machine is in that line as well.
+  const where = line === undefined ? lines : [`${line}; ${machine.at.slice(0, 10)}. Medians.`, ''];
+  return [...where, ...socketsTables(rows, failed)].join('\n');
+}
+
 /** The machine, where VMs ran, an empty line. Throws on rows that are none. */
 function head(
   rows: readonly Row[],
@@ -110,27 +107,22 @@ export function shortRows(rows: readonly Row[]): Row[] {
   return rows.filter((row) => SHORT.includes(row.baselineName));
 }
 
-function checkRow(row: Row): void {
-  const numbers = [row.ours, row.baseline, row.ratio];
-  const fine =
-    numbers.every((value) => typeof value === 'number' && Number.isFinite(value)) &&
-    [row.id, row.metric, row.unit, row.baselineName].every((value) => typeof value === 'string') &&
-    (row.better === 'lower' || row.better === 'higher') &&
-    Array.isArray(row.samples?.ours);
-  if (!fine) throw new Error(`this is no row of a benchmark: ${JSON.stringify(row).slice(0, 200)}`);
-  if (Math.abs(row.ours / row.baseline - row.ratio) > 0.01 * row.ratio)
-    throw new Error(`the ratio of ${row.id} against ${row.baselineName} is not ours / baseline`);
+/** What stands beside the rows. Runs of the kinds that have a block of their own name themselves. */
+interface Details {
+  readonly machine: MachineLine;
+  readonly benchmark?: 'sockets' | 'sockets-vm';
+  readonly failed?: Readonly<Record<string, string>>;
 }
 
-function machineOf(file: string): MachineLine {
+function detailsOf(file: string): Details {
   const details = file.replace(/(\.json)?$/, '.details.json');
-  if (!existsSync(details)) return describeMachine();
-  return (JSON.parse(readFileSync(details, 'utf8')) as { machine: MachineLine }).machine;
+  if (!existsSync(details)) return { machine: describeMachine() };
+  return JSON.parse(readFileSync(details, 'utf8')) as Details;
 }
 
 /** The rows of files of one kind, their machine, and where VMs ran if there were any. */
 function gather<T extends Row>(files: readonly { readonly file: string; readonly rows: readonly T[] }[]) {
-  const machines = files.map(({ file }) => machineOf(file));
+  const machines = files.map(({ file }) => detailsOf(file).machine);
   const vmLine = machines.map(({ line }) => line).find((line) => line !== undefined);
   return { rows: files.flatMap(({ rows }) => rows), machine: machines[0]!, vmLine };
 }
@@ -146,8 +138,14 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     .slice(2)
     .map((file) => ({ file, rows: JSON.parse(readFileSync(file, 'utf8')) as Row[] }));
   if (files.length === 0) throw new Error('usage: npx tsx scripts/bench-doc.ts RESULT.json ...');
-  const plain = files.filter(({ rows }) => !rows.every(hasTail));
-  const tails = files.filter(({ rows }) => rows.every(hasTail)) as { file: string; rows: SpreadRow[] }[];
+  for (const { file, rows } of files) {
+    const { benchmark, machine, failed } = detailsOf(file);
+    if (benchmark !== undefined)
+      write('docs/performance.md', socketsBlock(rows, machine, failed), rows.length, `bench:${benchmark}`);
+  }
+  const others = files.filter(({ file }) => detailsOf(file).benchmark === undefined);
+  const plain = others.filter(({ rows }) => !rows.every(hasTail));
+  const tails = others.filter(({ rows }) => rows.every(hasTail)) as { file: string; rows: SpreadRow[] }[];
   if (plain.length > 0) {
     const { rows, machine, vmLine } = gather(plain);
     const short = shortRows(rows);

@@ -61,6 +61,8 @@ export interface Row {
   /** ours / baseline. */
   readonly ratio: number;
   readonly samples: { readonly ours: readonly number[]; readonly baseline: readonly number[] };
+  /** Goals judged by this row; none where it has none. */
+  readonly target?: readonly Verdict[];
 }
 
 /** A row of a benchmark whose tail matters: `ours` and `baseline` stay medians over the rounds. */
@@ -70,8 +72,6 @@ export interface SpreadRow extends Row {
   readonly worst: number;
   readonly baselineP99: number;
   readonly baselineWorst: number;
-  /** Goals judged by this row; none where it has none. */
-  readonly target?: readonly Verdict[];
 }
 
 /** A goal, and whether this run met it. */

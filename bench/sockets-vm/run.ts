@@ -55,11 +55,9 @@ export async function runSocketsVm(options: SocketsVmOptions): Promise<void> {
     });
     const outcome = await takeAll(items, settings, round, progress);
     print(`took ${((performance.now() - began) / 1000).toFixed(0)} s, boots included`);
-    const details = {
-      machine: { ...machine, line, accelerator: where },
-      settings,
-      commands: guests.commands,
-    };
+    const there = { ...machine, line, accelerator: where };
+    const { commands } = guests;
+    const details = { benchmark: 'sockets-vm', machine: there, settings, commands } as const;
     finish(items, outcome, details, options.json, print);
   } finally {
     await guests.close();

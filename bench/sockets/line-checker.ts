@@ -54,8 +54,9 @@ export class LineChecker {
     for (let at = from; at < to; at += LINE) {
       const expected = line === 0 ? sequence : Math.imul(line, lineFactor);
       if (view.getInt32(at, true) !== expected) this.#fail(line, sequence);
-      if (++line < lines) continue;
-      if (view.getInt32(at + LAST_WORD, true) !== sequence) this.#fail(line, sequence);
+      line++;
+      if (line < lines) continue;
+      if (view.getInt32(at + LAST_WORD, true) !== sequence) this.#fail(line - 1, sequence);
       line = 0;
       sequence = (sequence + 1) | 0;
     }

@@ -62,23 +62,28 @@ export async function measureStream(
   socket.on('error', (error) => fail(error));
   socket.on('close', () => fail(new Error('the answering side closed')));
   const checked = receive;
-  await new Promise<void>((resolve, reject) => {
-    fail = reject;
-    const answer = Buffer.alloc(headerBytes);
-    let filled = 0;
-    receive = (piece) => {
-      const took = Math.min(piece.length, headerBytes - filled);
-      answer.set(piece.subarray(0, took), filled);
-      filled += took;
-      if (filled < headerBytes) return;
-      checkAnswer(answer);
-      receive = checked;
-      if (took < piece.length) receive(piece.subarray(took));
-      resolve();
-    };
-    socket.write(encodeHeader(order));
-  });
-  await module.onPath(socket);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      fail = reject;
+      const answer = Buffer.alloc(headerBytes);
+      let filled = 0;
+      receive = (piece) => {
+        const took = Math.min(piece.length, headerBytes - filled);
+        answer.set(piece.subarray(0, took), filled);
+        filled += took;
+        if (filled < headerBytes) return;
+        checkAnswer(answer);
+        receive = checked;
+        if (took < piece.length) receive(piece.subarray(took));
+        resolve();
+      };
+      socket.write(encodeHeader(order));
+    });
+    await module.onPath(socket);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
   const before = module.fallbacks(socket).length;
   return {
     step: (n) =>
@@ -92,7 +97,8 @@ export async function measureStream(
       }),
     end: async () => {
       fail = () => {};
-      const strayed = module.fallbacks(socket).slice(before);
+      // A channel that grows or shrinks with what it carries is part of what is measured.
+      const strayed = module.fallbacks(socket).filter((why, i) => i >= before && why !== 'resized');
       socket.destroy();
       if (!socket.closed) await once(socket, 'close');
       if (strayed.length > 0)

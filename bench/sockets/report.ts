@@ -12,7 +12,12 @@ import type { Outcome, Settings } from './schedule.ts';
 export function finish(
   items: readonly Item[],
   outcome: Outcome,
-  details: { readonly settings: Settings; readonly machine: object },
+  details: {
+    readonly benchmark: 'sockets' | 'sockets-vm';
+    readonly settings: Settings;
+    readonly machine: object;
+    readonly commands?: readonly string[];
+  },
   json: string | undefined,
   print: (line: string) => void,
 ): void {

@@ -22,9 +22,22 @@ export function socketRows(items: readonly Item[], samples: readonly SocketSampl
   });
   const made = figures.map(spreadRow);
   return {
-    rows: [...makeRows(plain, samples), ...made.filter((row) => typeof row !== 'string')],
+    rows: [
+      ...makeRows(plain, samples).map((row) => judged(row, items)),
+      ...made.filter((row) => typeof row !== 'string'),
+    ],
     missing: made.filter((row) => typeof row === 'string'),
   };
+}
+
+/** The row with what came of its goal, if it has one. */
+function judged(row: Row, items: readonly Item[]): Row {
+  const { id, better, ratio, baselineName } = row;
+  const target = items.find((item) => item.id === id)?.target;
+  if (target?.baselineName !== baselineName) return row;
+  const met = better === 'lower' ? ratio <= target.ratio : ratio >= target.ratio;
+  const text = `${better === 'lower' ? '<=' : '>='} ${target.ratio}x ${baselineName}`;
+  return { ...row, target: [{ text, met }] };
 }
 
 const setUp: Goal = { text: '<= 1.5x of TCP', met: ({ ratio }) => ratio <= 1.5 };

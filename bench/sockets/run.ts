@@ -53,5 +53,5 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
   const began = performance.now();
   const outcome = await takeAll(items, settings, () => NativePairs.start(programs, cpus, flags), progress);
   print(`took ${((performance.now() - began) / 1000).toFixed(0)} s`);
-  finish(items, outcome, { machine, settings }, options.json, print);
+  finish(items, outcome, { benchmark: 'sockets', machine, settings }, options.json, print);
 }

@@ -2,12 +2,12 @@ import t from 'tap';
 import type { Row, SpreadRow } from '../../bench/harness/types.ts';
 import {
   benchBlock,
-  formatValue,
-  hasTail,
   membershipBlock,
   replaceBlock,
   shortRows,
+  socketsBlock,
 } from '../../scripts/bench-doc.ts';
+import { formatValue, hasTail } from '../../scripts/bench-doc-rows.ts';
 
 const rows: Row[] = JSON.parse(`[
   { "id": "rtt-64-busy", "metric": "round trip of 64 bytes", "unit": "ns", "better": "lower", "ours": 180, "baseline": 120,
@@ -54,6 +54,39 @@ t.test('a block of rows with tails and goals', async (t) => {
   );
   t.throws(() => membershipBlock([{ ...row, ratio: 1 }], machine), /not ours \/ baseline/);
 });
+
+t.test(
+  'a block of sockets: all baselines of an id in one line, tails apart, and what is missing',
+  async (t) => {
+    const rtt: Row = {
+      ...{ id: 'rtt-64', metric: 'round trip', unit: 'ns', better: 'lower', ours: 500, baseline: 1000 },
+      ...{ baselineName: 'unix', ratio: 0.5, samples: { ours: [400, 500, 600], baseline: [1000] } },
+      target: [{ text: '<= 1x unix', met: true }],
+    };
+    const tcp: Row = { ...rtt, baselineName: 'tcp', baseline: 2000, ratio: 0.25, target: [] };
+    const stall: SpreadRow = {
+      ...{ id: 'switch-stall', metric: 'gap', unit: 'ms', better: 'lower', baselineName: 'no-switch' },
+      ...{ ours: 2, p99: 60, worst: 61, baseline: 1, baselineP99: 2, baselineWorst: 3, ratio: 2 },
+      samples: { ours: [2], baseline: [1] },
+      target: [{ text: 'p99 <= 50 ms', met: false }],
+    };
+    const lines = socketsBlock([rtt, tcp, stall], machine, { 'http ours': 'no | such thing' }).split('\n');
+    t.match(lines[0], /^Some CPU, 2 CPUs/);
+    t.equal(lines[2], '| id | what | ours | from, to | `unix` | ratio | `tcp` | ratio | goal |');
+    t.equal(
+      lines[4],
+      '| `rtt-64` | round trip, ns ↓ | 500 | 400, 600 | 1000 | 0.500x | 2000 | 0.250x | <= 1x unix: met |',
+    );
+    t.equal(
+      lines[8],
+      '| `switch-stall` | gap, ms ↓ | 2.00 | 60.0 | 61.0 | `no-switch` | 1.00 | 2.00 | 2.00x | p99 <= 50 ms: **missed** |',
+    );
+    t.equal(lines.at(-1), 'Not measured: http ours: no \\| such thing.');
+    const inVms = socketsBlock([rtt], { ...machine, line: 'A processor; QEMU; accelerator tcg' });
+    t.match(inVms, /^A processor; QEMU; accelerator tcg; 2026-01-02. Medians./);
+    t.throws(() => socketsBlock([{ ...rtt, ratio: 3 }], machine), /not ours \/ baseline/);
+  },
+);
 
 t.test('README shows the floors only', async (t) => {
   t.strictSame(
