@@ -4,6 +4,11 @@ import { type Channel, type ChannelEnd, isIvshmemError, type Region } from '../.
 /** One JSON line on stdout. */
 export const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
+/** How often `hold` tells that it goes on; support/talker.ts counts on it. */
+const ROUNDS_A_LINE = 20;
+/** Between two round trips of `hold`: an emulated processor has little time left for anything else otherwise. */
+const PAUSE_MS = 10;
+
 /** Word 0: sequence number; word 1: CRC-32 of the rest. */
 const HEAD_BYTES = 8;
 
@@ -129,8 +134,8 @@ export async function hold(region: Region, peer: string, onFirst: () => void): P
   try {
     while (await roundTrip(channel, `${region.name} holds ${rounds}`)) {
       if (rounds++ === 0) onFirst();
-      if (rounds % 50 === 0) say({ holding: peer, rounds });
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (rounds % ROUNDS_A_LINE === 0) say({ holding: peer, rounds });
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   } catch (error) {
     if (!isIvshmemError(error)) throw error;

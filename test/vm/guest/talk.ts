@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
 import { isIvshmemError, type Region } from '../../../src/index.ts';
+import { Held } from './held.ts';
 import { ask, hold, pour, say, serve } from './services.ts';
 import { burst, Watch } from './watch.ts';
 
@@ -20,9 +21,10 @@ export function reportEnd(): void {
 /**
  * Serves, and takes orders on stdin, any number at once: `N ask PEER COUNT`, `N pour PEER MIB BLOCK`, `N hold PEER`,
  * `N burst PEER COUNT`, `N ping`, `N watch`, `N members`, `N suspect MS`, `N describe LABEL VALUE`, `N close`, `N exit`. Each is
- * answered by one line {"order":N,...}; `hold` by one after the first round trip; then {"holding":PEER,...} comes every 50, and
+ * answered by one line {"order":N,...}; `hold` by one after the first round trip; then {"holding":PEER,...} comes every 20, and
  * {"held":PEER,...} when the channel has ended; `burst` when all is sent, then {"burst":PEER,...} when all was answered. After
- * `watch` each membership event is a line {"event":TYPE,...}. `exit` ends the process with everything open.
+ * `watch` each membership event is a line {"event":TYPE,...}. `exit` ends the process with everything open. What is about dying in
+ * the middle of something is in held.ts: `N die SCENE ...`, `N release`, `N fill PEER`, `N borrow`, `N intact`.
  */
 export function talk(region: Region): void {
   region.onRemoved(() => {
@@ -30,18 +32,18 @@ export function talk(region: Region): void {
     process.stdin.destroy();
   });
   void serve(region);
-  const watch = new Watch(region);
+  const services = { watch: new Watch(region), held: new Held(region) };
   createInterface({ input: process.stdin }).on('line', (line) => {
     const [order, ...words] = line.split(' ');
-    void obey(region, watch, Number(order), words);
+    void obey(region, services, Number(order), words);
   });
 }
 
 async function obey(
   region: Region,
-  watch: Watch,
+  { watch, held }: { watch: Watch; held: Held },
   order: number,
-  [verb, peer = '', ...rest]: string[],
+  [verb = '', peer = '', ...rest]: string[],
 ): Promise<void> {
   const [first = 0, second = 0] = rest.map(Number);
   const done = (result: object): void => say({ order, ...result });
@@ -64,7 +66,7 @@ async function obey(
       await region.close();
       process.stdin.destroy();
       done({});
-    } else throw new Error(`no order ${verb}`);
+    } else if (!(await held.obey(verb, [peer, ...rest], done))) throw new Error(`no order ${verb}`);
   } catch (error) {
     done({ failed: (error as Error).message, code: isIvshmemError(error) ? error.code : null });
   }

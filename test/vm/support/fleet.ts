@@ -9,12 +9,15 @@ import { buildPayload } from '../../../guest-image/payload.ts';
 import { guestProgram, productFiles } from '../../../qemu/product.ts';
 import { isAlive } from '../../../qemu/run-directory.ts';
 import { type LaunchOptions, launchVm, type Vm } from '../../../qemu/vm.ts';
-import { createServer, type IvshmemServer } from '../../../src/host/index.ts';
+import { createServer, type IvshmemServer, type ServerConfigInput } from '../../../src/host/index.ts';
 
 const memberEntry = fileURLToPath(new URL('../guest/member.ts', import.meta.url));
 
 /** VMs that boot at the same time: more are slower, and their time limits closer. */
 const BOOTS_AT_ONCE = 2;
+
+/** What a region's configuration may have. */
+type RegionOptions = Partial<ServerConfigInput['regions'][number]>;
 
 /** A server with one region, and VMs that have its device; all of it goes with the test. */
 export class Fleet {
@@ -36,9 +39,10 @@ export class Fleet {
     t: Test,
     sizeBytes = 64 << 20,
     programs: Readonly<Record<string, string>> = {},
+    region: RegionOptions = {},
   ): Promise<Fleet> {
     const fleet = Fleet.withoutServer(t, programs);
-    await fleet.startServer(sizeBytes);
+    await fleet.startServer(sizeBytes, region);
     t.teardown(() => fleet.server.close());
     return fleet;
   }
@@ -52,8 +56,9 @@ export class Fleet {
     return fleet;
   }
 
-  async startServer(sizeBytes: number): Promise<void> {
-    this.server = await createServer({ regions: [{ name: 'fleet', socket: this.socket, size: sizeBytes }] });
+  /** `region`: what its configuration has besides name, socket and size. */
+  async startServer(size: number, region: RegionOptions = {}): Promise<void> {
+    this.server = await createServer({ regions: [{ name: 'fleet', socket: this.socket, size, ...region }] });
   }
 
   /** Boots a VM with the region's device, and waits until it takes commands. */
@@ -66,16 +71,18 @@ export class Fleet {
     });
     this.#vms.push(vm);
     this.#t.teardown(() => vm.kill());
-    // On a busy machine an emulated boot takes minutes.
-    await vm.ready(300_000);
+    await vm.ready();
     return vm;
   }
 
   /** Runs boots, a few at a time. */
   static async together<T>(...boots: (() => Promise<T>)[]): Promise<T[]> {
     const booted: T[] = [];
-    for (let i = 0; i < boots.length; i += BOOTS_AT_ONCE)
-      booted.push(...(await Promise.all(boots.slice(i, i + BOOTS_AT_ONCE).map((boot) => boot()))));
+    const left = boots.entries();
+    const next = async (): Promise<void> => {
+      for (const [i, boot] of left) booted[i] = await boot();
+    };
+    await Promise.all(Array.from({ length: BOOTS_AT_ONCE }, next));
     return booted;
   }
 
@@ -136,7 +143,7 @@ export class HostMember {
   /** Resolves with the first line that passes; rejects after `timeout` milliseconds. */
   line(
     passes: (line: Record<string, unknown>) => boolean,
-    timeout = 60_000,
+    timeout = 180_000,
   ): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(

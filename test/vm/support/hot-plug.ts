@@ -17,11 +17,11 @@ export async function plug(vm: Vm, socket: string): Promise<string> {
   });
   // Bus 0 has the devices that were there at boot; the root port has a bus of its own.
   const find = 'until lspci -Dnd 1af4:1110 | grep -v ^0000:00:; do sleep 0.1; done';
-  return (await vm.check(find, { timeout: 120_000 })).split(' ')[0]!;
+  return (await vm.check(find, { timeout: 180_000 })).split(' ')[0]!;
 }
 
 /** Asks the guest for the device back. Rejects unless DEVICE_DELETED comes within `timeout` milliseconds. */
-export async function unplug(vm: Vm, timeout = 120_000): Promise<void> {
+export async function unplug(vm: Vm, timeout = 180_000): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => finish(new Error(`no DEVICE_DELETED within ${timeout} ms`)), timeout);
     const listen = ({ event, data }: QmpEvent): void => {

@@ -16,13 +16,22 @@ interface Seen {
 const seen = ({ event, reason, view, name, slot, epoch }: Line): Seen =>
   ({ event, reason, view, name, slot, epoch }) as unknown as Seen;
 
+/** What of a region is taken, by everybody. */
+interface Used {
+  readonly channels: number;
+  readonly freeHeapBytes: number;
+}
+
+/** What must come is late where processors are emulated and others use them, too. */
+const PATIENCE_S = 180;
+
 const events = (talker: Talker): Seen[] => talker.said.filter(({ event }) => event).map(seen);
 
 /** Members that stay and watch what happens to the others; the first holds a channel to the second all the time. */
 export class Observers {
   readonly all: readonly Talker[];
   readonly #status: () => RegionStatus | Promise<RegionStatus>;
-  #quiet = { channels: 0, freeHeapBytes: 0 };
+  #quiet: Used = { channels: 0, freeHeapBytes: 0 };
 
   private constructor(status: () => RegionStatus | Promise<RegionStatus>, all: readonly Talker[]) {
     this.#status = status;
@@ -37,9 +46,19 @@ export class Observers {
     const observers = new Observers(status, all);
     for (const one of all) await one.order('watch');
     await all[0]!.order('hold', all[1]!.name);
-    const { channels, freeHeapBytes } = await status();
-    observers.#quiet = { channels, freeHeapBytes };
+    await observers.settle();
     return observers;
+  }
+
+  /**
+   * What is used now is all that is used while nobody but those who stay is here. Returns what was before; given that again, waits
+   * until it is so.
+   */
+  async settle(again?: Used): Promise<Used> {
+    const before = this.#quiet;
+    this.#quiet = again ?? (await this.#used());
+    await this.#until('all is quiet', () => true);
+    return before;
   }
 
   /** All observers see this event of a member, with the same number. Resolves with it. */
@@ -68,18 +87,9 @@ export class Observers {
   async recover(t: Test, name: string, end: string): Promise<void> {
     for (const one of this.all)
       t.match(await one.line(new RegExp(`"held":"${name}"`)), { end }, `${one.name}: its channel ended`);
-    await until(`nothing of ${name} is left`, async () => {
-      const { channels, freeHeapBytes, members } = await this.#status();
-      return (
-        members.every((member) => member.name !== name) &&
-        channels === this.#quiet.channels &&
-        freeHeapBytes === this.#quiet.freeHeapBytes
-      );
-    }).catch(async (error: Error) => {
-      throw new Error(
-        `${error.message}; ${JSON.stringify({ ...(await this.#status()), quiet: this.#quiet })}`,
-      );
-    });
+    await this.#until(`nothing of ${name} is left`, ({ members }) =>
+      members.every((member) => member.name !== name),
+    );
     const [first, second] = this.all as [Talker, Talker];
     t.match(await first.order('ask', name, 1), { code: 'ERR_IVSHMEM_REFUSED' }, 'nobody has its name');
     t.ok(await first.goesOn(second.name), 'the others go on');
@@ -96,5 +106,23 @@ export class Observers {
     t.comment(
       first.map(({ view, event, name, reason }) => `${view} ${event} ${name} ${reason ?? ''}`).join('; '),
     );
+  }
+
+  async #used(): Promise<Used> {
+    const { channels, freeHeapBytes } = await this.#status();
+    return { channels, freeHeapBytes };
+  }
+
+  /** Waits until as much is used as when all is quiet, and `also` holds. */
+  async #until(what: string, also: (status: RegionStatus) => boolean): Promise<void> {
+    const passes = async (): Promise<boolean> => {
+      const status = await this.#status();
+      const { channels, freeHeapBytes } = this.#quiet;
+      return also(status) && status.channels === channels && status.freeHeapBytes === freeHeapBytes;
+    };
+    await until(what, passes, PATIENCE_S).catch(async (error: Error) => {
+      const now = { ...(await this.#status()), quiet: this.#quiet };
+      throw new Error(`${error.message}; ${JSON.stringify(now)}`);
+    });
   }
 }

@@ -1,8 +1,7 @@
 import type { QmpEvent } from '../../../qemu/qmp.ts';
 import type { Vm } from '../../../qemu/vm.ts';
 
-const RESET_MS = 120_000;
-const BOOT_MS = 300_000;
+const RESET_MS = 180_000;
 
 /** Panics the guest's kernel, which then boots again (`onReboot: 'reset'`). Resolves when the guest takes commands again. */
 export async function panicAndReboot(vm: Vm): Promise<void> {
@@ -21,5 +20,5 @@ export async function panicAndReboot(vm: Vm): Promise<void> {
     vm.qmp.on('event', listen);
     vm.spawn('echo c > /proc/sysrq-trigger');
   });
-  await vm.ready(BOOT_MS);
+  await vm.ready();
 }

@@ -7,8 +7,8 @@ export type Line = Record<string, unknown>;
 /** On a busy machine, with every processor emulated, an order that takes a second may take a minute. */
 const DEADLINE_MS = 180_000;
 
-/** How often `hold` tells that it goes on. */
-const ROUNDS_A_LINE = 50;
+/** How often `hold` tells that it goes on (guest/services.ts). */
+const ROUNDS_A_LINE = 20;
 
 export interface TalkerOptions {
   readonly wait?: 'adaptive' | 'interrupt';
