@@ -19,18 +19,24 @@ export async function buildContestants(node: readonly string[]): Promise<void> {
 
 /** Bundles programs, each into one file of its own name in the folder of what is built; returns their paths. */
 export async function bundlePrograms(entryPoints: readonly string[]): Promise<string[]> {
-  await build({
-    entryPoints: [...entryPoints],
-    outdir: outFolder,
-    entryNames: '[name]',
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    // The checkout's node_modules are found from .cache/bench, and so is the addon in native/build.
-    packages: 'external',
-    logLevel: 'warning',
-  });
+  await build({ ...bundling, entryPoints: [...entryPoints], entryNames: '[name]' });
   return entryPoints.map((entry) => path.join(outFolder, `${path.basename(entry, '.ts')}.mjs`));
 }
+
+/** Bundles one program into a file of the given name there; returns its path. */
+export async function bundleAs(name: string, entryPoint: URL): Promise<string> {
+  await build({ ...bundling, entryPoints: { [name]: fileURLToPath(entryPoint) } });
+  return path.join(outFolder, `${name}.mjs`);
+}
+
+const bundling = {
+  outdir: outFolder,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  // The checkout's node_modules are found from .cache/bench, and so is the addon in native/build.
+  packages: 'external',
+  logLevel: 'warning',
+} as const;

@@ -1,5 +1,5 @@
 import { oursName } from '../harness/rows.ts';
-import { connectItem, type Item, stallItem, streamItems, type Way } from '../sockets/benchmarks.ts';
+import { connectItem, httpItem, type Item, stallItem, streamItems, type Way } from '../sockets/benchmarks.ts';
 
 /** What everything is measured against: the same over virtio-net between the same two guests. */
 export const baselineName = 'virtio-net';
@@ -22,14 +22,7 @@ export function vmItems(where: string): Item[] {
   const asked: Item['command'] = (_, settings) => ({ op: 'load', ...settings });
   return [
     ...streams.map((item) => ({ ...item, ...target(goalOf(item)) })),
-    {
-      ...{
-        id: 'http',
-        metric: `requests of 1 KiB pages to an HTTP server, 16 connections${between}`,
-        ...load,
-      },
-      ...{ ways: both('http-ours', 'http-net'), command: asked },
-    },
+    { ...httpItem(both('http-ours', 'http-net'), between), ...target(2) },
     {
       ...{
         id: 'redis',

@@ -90,6 +90,7 @@ export class Guests {
         end: program('sockets-end'),
         http: program('http-end'),
         redis: program('redis-end'),
+        transparent: fileURLToPath(new URL('../../src/transparent/index.ts', import.meta.url)),
       }),
     );
     const ivshmem = regions.map((name) => ({ kind: 'doorbell', server: socketOf(name) }) as const);

@@ -47,7 +47,7 @@ export class VmPairs implements Pairs {
     if (overTun) await this.#once(this.#servers, 'tun', () => Tunnel.start(this.#guests));
     const address = overTun ? tun : wire;
     if (what === 'iperf') {
-      await this.#server('iperf', `iperf3 --server --port ${ports.iperf}`, /listening/i);
+      await this.#server('iperf', `iperf3 --server --forceflush --port ${ports.iperf}`, /listening/i);
       const vm = this.#guests.measuring;
       return { ask: (command) => iperf(vm, address, ports.iperf, command as IperfCommand) };
     }
@@ -75,9 +75,17 @@ export class VmPairs implements Pairs {
   /** Without and with the transparent mode: the same two programs. */
   async #http(ours: boolean, address: string): Promise<Asked> {
     const port = ours ? ports.httpOurs : ports.http;
-    if (ours) throw new Error('the transparent mode is not there');
-    await this.#answer('http', ['http', 'answer', '--at', `0.0.0.0:${port}`]);
-    return this.#measure('http', ['measure', '--at', `${address}:${port}`]);
+    const env: Record<string, string> = ours ? { IVSHMEM_DEVICE: this.#guests.device('http') } : {};
+    const preload = ours ? ['--import', guestProgram('transparent')[1]!] : [];
+    const path = ours ? ['--path', 'shared-memory'] : [];
+    const program = (role: string, at: string): string[] => {
+      const [node, file, ...words] = guestProgram('http', role, ...path, '--at', `${at}:${port}`);
+      return [node!, ...preload, file!, ...words];
+    };
+    await this.#once(this.#servers, `http-${ours}`, () =>
+      firstLine(this.#guests.answering.spawn(program('answer', '0.0.0.0'), { user: 'app', env })),
+    );
+    return GuestPair.start(this.#guests.measuring.spawn(program('measure', address), { user: 'app', env }));
   }
 
   /** A Node program of ours that answers; it says where when it listens. */

@@ -3,12 +3,10 @@ import type { Benchmark } from '../harness/types.ts';
 import type { Command } from './commands.ts';
 import { formatSize, messagesPerWrite, type Order, orders, rowId } from './orders.ts';
 
-/** A pair of processes that several contestants can use. */
-export type PairName = 'ours' | 'unix' | 'tcp';
-
 export interface Way {
   /** Of the contestant. */
   readonly name: string;
+  /** The pair of processes that is asked; several ways can use one. */
   readonly pair: string;
   readonly onread?: boolean;
 }
@@ -45,6 +43,18 @@ function whatOf(order: Order): string {
     ? `messages of ${size}, one way, ${count} in a write`
     : `messages of ${size}, one way, each in a write`;
 }
+
+/** An ordinary HTTP server and an ordinary client, with and without the transparent mode. */
+export function httpItem(ways: readonly Way[], where = ''): Item {
+  return {
+    id: 'http',
+    metric: `requests of 1 KiB pages to an HTTP server, 16 connections${where}`,
+    ...{ unit: '1/s', better: 'higher', ways },
+    command: (_, settings) => ({ op: 'load', ...settings }),
+  };
+}
+
+export const nativeHttpItem = httpItem(same.map(({ name }) => ({ name, pair: `http-${name}` })));
 
 export const connectItem: Item = {
   id: 'connect',

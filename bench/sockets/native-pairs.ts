@@ -10,10 +10,14 @@ import type { Pairs } from './schedule.ts';
 /** Bundled programs, by path. */
 export interface Programs {
   readonly end: string;
+  readonly http: string;
+  /** What `--import ivshmem/transparent` loads. */
+  readonly transparent: string;
   readonly server: string;
 }
 
 const CHANNELS = 64;
+const LOOPBACK = '127.0.0.1';
 
 /** The pairs of one round between two processes of this host, and the server of the region that ours are in. */
 export class NativePairs implements Pairs, AsyncDisposable {
@@ -87,15 +91,21 @@ export class NativePairs implements Pairs, AsyncDisposable {
   }
 
   #words(name: string): PairWords {
-    const common = [...this.#nodeFlags, this.#programs.end];
-    const module =
-      name === 'ours'
-        ? ['--module', 'ivshmem/net', '--region', this.#region, '--addresses', '127.0.0.1']
-        : ['--module', 'net'];
-    const at = name === 'unix' ? path.join(this.#folder, `unix-${this.#count++}`) : '127.0.0.1:0';
+    const [what, way] = name.startsWith('http-') ? ['http', name.slice(5)] : ['end', name];
+    const ours = way === 'ours';
+    const transparent = what === 'http' && ours ? ['--import', this.#programs.transparent] : [];
+    const program = [...this.#nodeFlags, ...transparent, this.#programs[what as 'http' | 'end']];
+    const at = way === 'unix' ? path.join(this.#folder, `unix-${this.#count++}`) : `${LOOPBACK}:0`;
+    const module = ours
+      ? ['--module', 'ivshmem/net', '--region', this.#region, '--addresses', LOOPBACK]
+      : ['--module', 'net'];
+    const flags = what === 'end' ? module : ours ? ['--path', 'shared-memory'] : [];
     return {
-      answer: [...common, 'answer', ...module, '--at', at],
-      measure: (where) => [...common, 'measure', ...module, '--at', where],
+      answer: [...program, 'answer', ...flags, '--at', at],
+      measure: (where) => [...program, 'measure', ...flags, '--at', where],
+      ...(what === 'http' && ours
+        ? { env: { IVSHMEM_SOCKET: this.#region, IVSHMEM_ADDRESSES: LOOPBACK } }
+        : {}),
     };
   }
 }

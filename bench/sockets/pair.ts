@@ -8,6 +8,8 @@ export interface PairWords {
   readonly answer: readonly string[];
   /** `where` is the first line that the answering side prints. */
   readonly measure: (where: string) => readonly string[];
+  /** Of both, beside this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Longest wait for one answer, milliseconds: far above any, so that a hang is told from a busy machine. */
@@ -20,10 +22,10 @@ class End {
   readonly #name: string;
   #errors = '';
 
-  constructor(name: string, cpu: number, words: readonly string[]) {
+  constructor(name: string, cpu: number, words: readonly string[], env: PairWords['env'] = {}) {
     this.#name = name;
     const args = ['-c', String(cpu), process.execPath, ...words];
-    this.child = spawn('taskset', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child = spawn('taskset', args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     this.#lines = createInterface({ input: this.child.stdout! });
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#errors = (this.#errors + text).slice(-2000);
@@ -80,10 +82,10 @@ export class Pair {
     words: PairWords,
     [measuring, answering]: readonly [number, number],
   ): Promise<Pair> {
-    const pair = new Pair(new End(`the answering side of ${name}`, answering, words.answer));
+    const pair = new Pair(new End(`the answering side of ${name}`, answering, words.answer, words.env));
     try {
       const where = await pair.#answer.line();
-      pair.#measure = new End(`the measuring side of ${name}`, measuring, words.measure(where));
+      pair.#measure = new End(`the measuring side of ${name}`, measuring, words.measure(where), words.env);
       await pair.#measure.line();
       return pair;
     } catch (error) {

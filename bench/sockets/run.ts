@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { benchRoot, buildContestants, bundlePrograms, outFolder } from '../harness/build.ts';
+import { benchRoot, buildContestants, bundleAs, bundlePrograms, outFolder } from '../harness/build.ts';
 import { describeMachine } from '../harness/machine.ts';
 import { printMachine } from '../harness/report.ts';
-import { connectItem, stallItem, streamItems } from './benchmarks.ts';
+import { connectItem, nativeHttpItem, stallItem, streamItems } from './benchmarks.ts';
 import { choose } from './choose.ts';
 import { NativePairs } from './native-pairs.ts';
 import { finish } from './report.ts';
@@ -30,8 +30,15 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
   process.env.BENCH_ROOT = benchRoot;
   progress('building the programs');
   await buildContestants(['ours-server']);
-  const [end] = await bundlePrograms([fileURLToPath(new URL('programs/sockets-end.ts', import.meta.url))]);
-  const items = choose([...streamItems(), connectItem, stallItem], options);
+  const sources = ['programs/sockets-end.ts', 'programs/http-end.ts'];
+  const [end, http] = await bundlePrograms(
+    sources.map((name) => fileURLToPath(new URL(name, import.meta.url))),
+  );
+  const transparent = await bundleAs(
+    'transparent',
+    new URL('../../src/transparent/index.ts', import.meta.url),
+  );
+  const items = choose([...streamItems(), nativeHttpItem, connectItem, stallItem], options);
   const machine = describeMachine();
   printMachine(machine, print);
   const cpus = options.cpus.split(',').map(Number) as [number, number];
@@ -48,7 +55,7 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
   };
   const { rounds, ms, seed } = settings;
   print(`${rounds} rounds of ${ms} ms, CPUs ${cpus.join(' and ')}, seed ${seed}`);
-  const programs = { end: end!, server: path.join(outFolder, 'ours-server.mjs') };
+  const programs = { end: end!, http: http!, transparent, server: path.join(outFolder, 'ours-server.mjs') };
   const flags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
   const began = performance.now();
   const outcome = await takeAll(items, settings, () => NativePairs.start(programs, cpus, flags), progress);
