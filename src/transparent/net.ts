@@ -6,6 +6,7 @@ import { Server } from '../net/server.ts';
 import { Socket } from '../net/socket.ts';
 import { isKnown, stateOf } from '../net/socket-state.ts';
 import { passOn } from './lower.ts';
+import { isNeighbour } from './neighbours.ts';
 import type { OwnRegion } from './region.ts';
 
 type Any = (...values: unknown[]) => unknown;
@@ -15,13 +16,18 @@ const near = new WeakSet<net.Socket>();
 
 export const isNear = (socket: net.Socket): boolean => near.has(socket);
 
-/** Whether somebody may be there: whoever only knows a name, and not an address, asks for the port. */
+/**
+ * Whether a member may be there, now or later. Who is a neighbour may be about to join: a program that starts connects, or is connected
+ * to, before its region is open. Whoever only knows a name, and not an address, asks for the port.
+ */
 export function mayMeet(own: OwnRegion, host: unknown, port: unknown): boolean {
-  return own.mayMeet((directory) =>
-    typeof host === 'string' && net.isIP(host) !== 0
-      ? directory.listenersAt(host, Number(port)).length > 0
-      : directory.anybodyListens(Number(port)),
-  );
+  return own.mayMeet((directory) => {
+    const place = typeof host === 'string' ? host : 'localhost';
+    if (isNeighbour(place)) return true;
+    return net.isIP(place) === 0
+      ? directory.anybodyListens(Number(port))
+      : directory.listenersAt(place, Number(port)).length > 0;
+  });
 }
 
 /** Has the sockets and servers of node:net take part. Those of ivshmem/net see to themselves. */
@@ -94,7 +100,7 @@ function accepts(own: OwnRegion, server: net.Server, socket: unknown): void {
   if (remoteAddress === undefined) return;
   countConnection();
   stateOf(socket);
-  if (own.mayMeet((directory) => directory.anybodyAt(remoteAddress))) {
+  if (own.mayMeet((directory) => isNeighbour(remoteAddress) || directory.anybodyAt(remoteAddress))) {
     near.add(socket);
     // An HTTP/2 session reads the handle for good, where it is one that it can read.
     if (server.constructor.name === 'Http2Server') hideHandle(handle);

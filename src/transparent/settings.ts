@@ -9,7 +9,7 @@ const NAME_BYTES = 32;
 export interface Settings {
   /** False with IVSHMEM_TRANSPARENT=off: nothing is changed at all. */
   readonly on: boolean;
-  /** IVSHMEM_TLS=all: TLS and cleartext HTTP/2 with anybody can change its path, also later. */
+  /** IVSHMEM_TLS=all: TLS and cleartext HTTP/2 can change their path whoever the peer is. */
   readonly everyTls: boolean;
   /** IVSHMEM_WARN: a region that cannot be opened is a warning of the process. */
   readonly warn: boolean;
