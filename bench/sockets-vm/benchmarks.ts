@@ -19,7 +19,7 @@ export function vmItems(where: string): Item[] {
   const streams = streamItems(both('ours', 'net'), between);
   const target = (ratio: number) => ({ target: { baselineName, ratio } });
   const load = { unit: '1/s', better: 'higher', ...target(2) } as const;
-  const asked: Item['command'] = (_, settings) => ({ op: 'load', ...settings });
+  const asked: Item['command'] = (_, { ms, warmUpMs }) => ({ op: 'load', ms, warmUpMs });
   return [
     ...streams.map((item) => ({ ...item, ...target(goalOf(item)) })),
     { ...httpItem(both('http-ours', 'http-net'), between), ...target(2) },

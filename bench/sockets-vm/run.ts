@@ -33,7 +33,8 @@ export async function runSocketsVm(options: SocketsVmOptions): Promise<void> {
     maxOthers: options.maxOthers,
     maxRetries: options.quick ? 0 : 2,
     patienceMs: options.patience * 1000,
-    budgetMs: 300_000,
+    budgetMs: 60_000,
+    leastBytes: 1 << 20,
   };
   const cpus = options.cpus.split(',').map(Number);
   const machine = describeMachine();

@@ -12,7 +12,7 @@ type Asked = { ask(command: object): Promise<Taken> };
 
 const ports = { net: 7001, ours: 7002, http: 7003, httpOurs: 7004, redis: 6379, iperf: 5201 };
 /** What a pair is taught before its first sample: an emulated processor compiles slowly. */
-const lesson = { op: 'stream', onread: false, ms: 500, warmUpMs: 2000, bytes: 1024 };
+const lesson = { op: 'stream', onread: false, ms: 500, warmUpMs: 2000, bytes: 1024, leastBytes: 65_536 };
 
 /**
  * The pairs of the whole run: what answers in one guest, started when first asked for, and what measures in the other. The

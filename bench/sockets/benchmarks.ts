@@ -11,10 +11,18 @@ export interface Way {
   readonly onread?: boolean;
 }
 
+export interface Sampling {
+  /** Length of one sample, and least length of its warm-up, milliseconds. */
+  readonly ms: number;
+  readonly warmUpMs: number;
+  /** Least size of a batch of messages. */
+  readonly leastBytes: number;
+}
+
 /** What is measured under one id, and how the pairs are asked for it. */
 export interface Item extends Pick<Benchmark, 'id' | 'metric' | 'unit' | 'better' | 'target'> {
   readonly ways: readonly Way[];
-  readonly command: (way: Way, settings: { readonly ms: number; readonly warmUpMs: number }) => Command;
+  readonly command: (way: Way, settings: Sampling) => Command;
 }
 
 const same: readonly Way[] = (['ours', 'unix', 'tcp'] as const).map((name) => ({ name, pair: name }));
@@ -50,7 +58,7 @@ export function httpItem(ways: readonly Way[], where = ''): Item {
     id: 'http',
     metric: `requests of 1 KiB pages to an HTTP server, 16 connections${where}`,
     ...{ unit: '1/s', better: 'higher', ways },
-    command: (_, settings) => ({ op: 'load', ...settings }),
+    command: (_, { ms, warmUpMs }) => ({ op: 'load', ms, warmUpMs }),
   };
 }
 
@@ -63,7 +71,7 @@ export const connectItem: Item = {
   better: 'lower',
   ways: same,
   target: { baselineName: 'tcp', ratio: 1.5 },
-  command: (_, settings) => ({ op: 'connect', ...settings }),
+  command: (_, { ms, warmUpMs }) => ({ op: 'connect', ms, warmUpMs }),
 };
 
 /** Switches of one sample. */

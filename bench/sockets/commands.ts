@@ -2,7 +2,7 @@ import type { Order } from './orders.ts';
 
 /** What a measuring program is asked, one JSON object a line. */
 export type Command =
-  | ({ readonly op: 'stream'; readonly onread: boolean } & Timing & Order)
+  | ({ readonly op: 'stream'; readonly onread: boolean; readonly leastBytes: number } & Timing & Order)
   | ({ readonly op: 'connect' } & Timing)
   | ({ readonly op: 'load' } & Timing)
   | { readonly op: 'stall'; readonly switches: number };

@@ -28,11 +28,11 @@ export function rowId({ what, bytes }: Order): string {
   return `throughput-${bytes}${what === 'burst' ? '-burst' : ''}`;
 }
 
-/**
- * Fewest messages of a batch: many times what lies in a socket's buffers or a ring when it starts, or it would only empty them.
- */
-export function leastBatch({ what, bytes }: Order): number {
-  return what === 'rtt' ? 1 : Math.ceil((4 << 20) / bytes);
+/** A batch has at least so many messages, or `leastBytes` of them: many times what a ring or a socket holds when it starts. */
+const LEAST_MESSAGES = 4096;
+
+export function leastBatch({ what, bytes }: Order, leastBytes: number): number {
+  return what === 'rtt' ? 1 : Math.min(LEAST_MESSAGES, Math.ceil(leastBytes / bytes));
 }
 
 export function formatSize(bytes: number): string {

@@ -50,7 +50,8 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
     maxOthers: options.maxOthers,
     maxRetries: options.quick ? 0 : 3,
     patienceMs: options.patience * 1000,
-    budgetMs: 240_000,
+    budgetMs: 60_000,
+    leastBytes: options.quick ? 1 << 20 : 4 << 20,
     probe: [path.join(outFolder, 'line'), '--cpu-a', `${cpus[0]}`, '--cpu-b', `${cpus[1]}`, '--ms', '10'],
   };
   const { rounds, ms, seed } = settings;

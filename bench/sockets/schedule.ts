@@ -3,22 +3,19 @@ import { execute } from '../harness/execute.ts';
 import { placementOf } from '../harness/schedule.ts';
 import { randomSource, shuffled } from '../harness/statistics.ts';
 import type { Sample } from '../harness/types.ts';
-import type { Item, Way } from './benchmarks.ts';
+import type { Item, Sampling, Way } from './benchmarks.ts';
 import type { Taken } from './commands.ts';
 import type { Pair } from './pair.ts';
 
-export interface Settings {
+export interface Settings extends Sampling {
   readonly rounds: number;
-  /** Length of one sample, and least length of its warm-up, milliseconds. */
-  readonly ms: number;
-  readonly warmUpMs: number;
   readonly seed: number;
   /** Share of one CPU that others may use during a sample before it is taken again. */
   readonly maxOthers: number;
   readonly maxRetries: number;
   /** How long to wait for others to be quiet before that, milliseconds. */
   readonly patienceMs: number;
-  /** After so many milliseconds of the whole run nothing is taken again. */
+  /** When samples that are taken again, and the waits for it, took so long in the whole run, none is any more. */
   readonly budgetMs: number;
   /** The C cache-line ping-pong and its flags, for two processes of a host. */
   readonly probe?: readonly string[];
@@ -81,24 +78,26 @@ function noteOf({ lineNs, others, retries }: SocketSample): string {
 
 class Taker {
   readonly #settings: Settings;
-  readonly #deadline: number;
+  /** Milliseconds that went into samples taken again. */
+  #wasted = 0;
 
   constructor(settings: Settings) {
     this.#settings = settings;
-    this.#deadline = performance.now() + settings.budgetMs;
   }
 
   async take(item: Item, way: Way, round: number, pairs: Pairs): Promise<SocketSample> {
-    const { maxOthers, maxRetries, patienceMs, probe, ms, warmUpMs } = this.#settings;
+    const { maxOthers, maxRetries, patienceMs, budgetMs, probe, ms, warmUpMs, leastBytes } = this.#settings;
     const pair = await pairs.get(way.pair);
     // The criterion for repeating is what others did to the machine, never the value measured.
     for (let retries = 0; ; retries++) {
+      const began = performance.now();
       const line = probe === undefined ? undefined : await execute(probe);
       const before: CpuTime = readCpuTime(pairs.pids);
-      const { value, batches, raw } = await pair.ask(item.command(way, { ms, warmUpMs }));
+      const { value, batches, raw } = await pair.ask(item.command(way, { ms, warmUpMs, leastBytes }));
       const others = othersShare(before, readCpuTime(pairs.pids));
-      if (others > maxOthers && retries < maxRetries && performance.now() < this.#deadline) {
+      if (others > maxOthers && retries < maxRetries && this.#wasted < budgetMs) {
         await quiet(maxOthers, patienceMs, pairs.pids);
+        this.#wasted += performance.now() - began;
         continue;
       }
       return {

@@ -12,6 +12,7 @@ import { takenOf } from '../../bench/sockets-vm/iperf.ts';
 
 const settings: Settings = {
   ...{ rounds: 2, ms: 1, warmUpMs: 1, seed: 3, maxOthers: 1000, maxRetries: 0, patienceMs: 0, budgetMs: 0 },
+  leastBytes: 1,
 };
 
 const item: Item = {
@@ -54,6 +55,34 @@ t.test('what fails is named with its reason, its pair is dropped, and the rest g
     ['ours', 'unix', 'tcp'],
   );
 });
+
+t.test(
+  'a sample beside which others were busy is taken again, as long as the run has time for that',
+  async (t) => {
+    let asked = 0;
+    const pair = { ask: async () => ({ value: ++asked, batches: [asked] }) };
+    const pairs: Pairs & AsyncDisposable = {
+      ...{ pids: [], get: async () => pair, drop: async () => {} },
+      [Symbol.asyncDispose]: async () => {},
+    };
+    const busy = { ...settings, rounds: 1, maxOthers: -1, maxRetries: 2 };
+    const one = { ...item, ways: item.ways.slice(0, 1) };
+    const patient = await takeAll(
+      [one],
+      { ...busy, budgetMs: 60_000 },
+      async () => pairs,
+      () => {},
+    );
+    t.match(patient.samples, [{ value: 3, retries: 2 }]);
+    const late = await takeAll(
+      [one],
+      { ...busy, budgetMs: 0 },
+      async () => pairs,
+      () => {},
+    );
+    t.match(late.samples, [{ value: 4, retries: 0 }]);
+  },
+);
 
 t.test('set-up times and stalls keep their tails', async (t) => {
   const sample = (id: string, name: string, batches: number[], raw?: SocketSample['raw']): SocketSample => ({

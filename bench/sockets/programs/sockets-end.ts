@@ -52,11 +52,11 @@ async function take(module: SocketModule, command: Command): Promise<Taken> {
   if (command.op === 'connect') return measureConnects(module, options, command.ms);
   if (command.op === 'stall') return measureStalls(module, options, command.switches);
   if (command.op === 'load') throw new Error('that is for another program');
-  const { what, bytes, ms, warmUpMs, onread } = command;
+  const { what, bytes, ms, warmUpMs, onread, leastBytes } = command;
   const order = { what, bytes };
   const side = await measureStream(module, options, order, onread);
   try {
-    const ns = await timeBatches(ms, side.step, { least: leastBatch(order), warmUp: warmUpMs });
+    const ns = await timeBatches(ms, side.step, { least: leastBatch(order, leastBytes), warmUp: warmUpMs });
     const batches = what === 'rtt' ? ns : ns.map((one) => (bytes * 1e9) / one);
     return { value: median(batches), batches };
   } finally {
