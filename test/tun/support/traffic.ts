@@ -1,5 +1,6 @@
-/** TCP traffic inside a network namespace: a program of its own, because a process is in one. */
+/** Traffic inside a network namespace or a VM: a program of its own, because a process is in one. */
 import { createHash, randomFillSync } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
 
 const [role, host = '', size = ''] = process.argv.slice(2);
@@ -48,6 +49,45 @@ function bulk(socket: Socket, bytes: number): void {
   write();
 }
 
+/** Sends random bytes until its standard input ends, tells of each piece that came back, and then whether all are the same. */
+function flow(socket: Socket): void {
+  const PIECE = 256 << 10;
+  const block = randomFillSync(Buffer.alloc(PIECE));
+  const sent = createHash('sha256');
+  const received = createHash('sha256');
+  let ended = false;
+  let count = 0;
+  let back = 0;
+  const write = (): void => {
+    for (;;) {
+      if (ended) {
+        socket.end();
+        return;
+      }
+      block.writeUInt32LE(count++, 0);
+      const piece = Buffer.from(block);
+      sent.update(piece);
+      if (!socket.write(piece)) break;
+    }
+    socket.once('drain', write);
+  };
+  socket.on('data', (piece) => {
+    const before = Math.floor(back / PIECE);
+    back += piece.length;
+    received.update(piece);
+    for (let i = before + 1; i <= Math.floor(back / PIECE); i++) say(`back ${i}`);
+  });
+  socket.on('end', () => {
+    const same = sent.digest('hex') === received.digest('hex') && back === count * PIECE;
+    say(`${back} bytes ${same ? 'the same' : 'different'}`);
+  });
+  process.stdin.on('end', () => {
+    ended = true;
+  });
+  process.stdin.resume();
+  write();
+}
+
 /** One number after the other, each when the last came back: an open connection that must live on. */
 function beat(socket: Socket): void {
   let number = 0;
@@ -64,8 +104,69 @@ function beat(socket: Socket): void {
   next();
 }
 
+/** Returns every datagram. */
+function reflect(): void {
+  const server = createSocket('udp6', (bytes, from) => server.send(bytes, from.port, from.address));
+  server.bind(PORT, '::', () => say('listening'));
+}
+
+/** Says how long each datagram is. */
+function datagrams(): void {
+  const server = createSocket('udp6', (bytes) => say(`${bytes.length} bytes`));
+  server.bind(PORT, '::', () => say('listening'));
+}
+
+/**
+ * Numbered datagrams of several flows, a burst of each in turn, which come back: says how many did, and how many of them after one
+ * with a higher number.
+ */
+function number(flows: number): void {
+  const ROUNDS = 400;
+  const BURST = 8;
+  let back = 0;
+  let late = 0;
+  const sockets = Array.from({ length: flows }, () => {
+    let last = -1;
+    const socket = createSocket('udp4', (bytes) => {
+      const got = bytes.readUInt32LE();
+      back++;
+      if (got < last) late++;
+      last = Math.max(last, got);
+    });
+    socket.connect(PORT, host);
+    return socket;
+  });
+  let next = 0;
+  const round = (): void => {
+    for (const socket of sockets)
+      for (let i = 0; i < BURST; i++) {
+        const bytes = Buffer.alloc(200);
+        bytes.writeUInt32LE(next * BURST + i);
+        socket.send(bytes);
+      }
+    next++;
+    setTimeout(next < ROUNDS ? round : end, next < ROUNDS ? 1 : 1000);
+  };
+  const end = (): void => {
+    for (const socket of sockets) socket.close();
+    say(`${back} back, ${late} late`);
+  };
+  let connected = 0;
+  for (const socket of sockets)
+    socket.once('connect', () => {
+      if (++connected === flows) round();
+    });
+}
+
 if (role === 'echo') echo();
+else if (role === 'reflect') reflect();
+else if (role === 'datagrams') datagrams();
+else if (role === 'number') number(Number(size));
 else {
-  const socket = connect(PORT, host, () => (role === 'bulk' ? bulk(socket, Number(size)) : beat(socket)));
+  const socket = connect(PORT, host, () => {
+    if (role === 'bulk') bulk(socket, Number(size));
+    else if (role === 'flow') flow(socket);
+    else beat(socket);
+  });
   socket.on('error', (error) => say(`error ${error.message}`));
 }
