@@ -9,6 +9,8 @@ import type { SessionPorts } from './session-ports.ts';
 /** Whoever lost shared memory says so on TCP; if nobody does for so long after a member's death, this side does. */
 const DEATH_GRACE_MS = 250;
 const LINGER_MS = 5000;
+/** What a peer says of its path and its end is short: more is data that nobody reads, and is answered as kernels do. */
+const MOST_LAST_WORDS = 4096;
 /** Bytes that a program has not read, beyond which TCP waits for it in any case: what kernels hold, and one piece of a write. */
 const MOST_UNREAD = 16 << 20;
 
@@ -41,6 +43,8 @@ export class Link implements SessionPorts {
   #closed = false;
   #full = false;
   #traffic: (() => void) | null = null;
+  /** Bytes carried when #traffic was set. */
+  #carried = 0;
   /** The peer closed its end of the channel, or died, and has not said on TCP what becomes of the connection. */
   #peerWent = false;
 
@@ -86,9 +90,15 @@ export class Link implements SessionPorts {
     return true;
   }
 
-  /** Calls back once when the next bytes go over TCP, either way, after which nothing is under way with them here. */
+  /** Bytes of the stream that went over this connection, both ways, on whichever path. */
+  get carried(): number {
+    return this.session.inbound.received + this.session.outbound.sent;
+  }
+
+  /** Calls back once, in another turn of the loop, when the next bytes of the stream go over TCP, either way. */
   onTraffic(callback: () => void): void {
     this.#traffic = callback;
+    this.#carried = this.carried;
   }
 
   /** The program has room for more. */
@@ -120,14 +130,19 @@ export class Link implements SessionPorts {
   }
 
   /**
-   * At the end, when both streams are complete: TCP stays until the peer ends it too, or for a moment. A word of the peer
-   * about its path may be on its way, and a closed socket would answer with a reset. False: not so, close it.
+   * At the end, when all was sent: TCP stays until the peer ends it too, or for a moment. A word of the peer about its path, or its
+   * own end, may be on its way, and a closed socket would answer with a reset. False: not so, close it.
    */
   linger(): boolean {
     const { session, tcpSocket } = this;
-    if (!session.framed || !session.inbound.ended || !session.outbound.finished) return false;
+    if (!session.framed || !session.outbound.finished) return false;
     if (tcpSocket.destroyed || tcpSocket.readableEnded) return false;
     tcpSocket.removeAllListeners('data');
+    let heard = session.inbound.ended ? Number.NEGATIVE_INFINITY : 0;
+    tcpSocket.on('data', ({ length }) => {
+      heard += length;
+      if (heard > MOST_LAST_WORDS) tcpSocket.resetAndDestroy();
+    });
     tcpSocket.resume().unref();
     tcpSocket.end();
     const timer = setTimeout(() => tcpSocket.destroy(), LINGER_MS).unref();
@@ -196,6 +211,7 @@ export class Link implements SessionPorts {
   }
 
   #tellTraffic(): void {
+    if (this.carried === this.#carried) return;
     const told = this.#traffic;
     this.#traffic = null;
     if (told !== null && !this.#closed) setImmediate(told);
