@@ -9,7 +9,8 @@ import type { Order } from './orders.ts';
 export interface Measured {
   /** Resolves when `n` round trips are made or `n` messages have come. @throws Error when content is wrong or the peer is gone. */
   readonly step: (n: number) => Promise<void>;
-  readonly end: () => Promise<void>;
+  /** Resolves with how often the connection left shared memory, mostly for a larger channel. @throws Error when it did not come back. */
+  readonly end: () => Promise<number>;
 }
 
 /** Bytes that the kernel reads into at once, where a program gives it its own buffer: what Node's own reads are. */
@@ -84,6 +85,7 @@ export async function measureStream(
     socket.destroy();
     throw error;
   }
+  const before = module.fallbacks(socket).length;
   return {
     step: (n) =>
       new Promise<void>((resolve, reject) => {
@@ -99,6 +101,7 @@ export async function measureStream(
       try {
         // It may change its channel for a larger one, with TCP in between; a connection that stays there was not measured.
         await module.onPath(socket);
+        return module.fallbacks(socket).length - before;
       } finally {
         socket.destroy();
         if (!socket.closed) await once(socket, 'close');

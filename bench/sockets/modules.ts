@@ -9,7 +9,7 @@ export interface SocketModule {
   readonly name: ModuleName;
   connect(options: net.NetConnectOpts): net.Socket;
   createServer(options: net.ServerOpts, listener: (socket: net.Socket) => void): net.Server;
-  /** Resolves when what this side sends goes the way that is to be measured. @throws Error when it does not within 10 s. */
+  /** Resolves when what this side sends goes the way that is to be measured. @throws Error when it does not within 30 s. */
   onPath(socket: net.Socket): Promise<void>;
   /** Why this connection of ours went to TCP, each time since it was connected. */
   fallbacks(socket: net.Socket): readonly string[];
@@ -25,7 +25,8 @@ const plain: SocketModule = {
   fallbacks: () => [],
 };
 
-const LIMIT_MS = 10_000;
+/** Far above any handshake, so that a connection that stays on TCP is told from a busy machine. */
+const LIMIT_MS = 30_000;
 
 /**
  * The module of a contestant. With `ivshmem/net` this process joins a region first: of the server whose socket is `region`, or of the
@@ -56,7 +57,7 @@ export async function moduleOf(
       while (path() !== 'shared-memory') {
         if (socket.destroyed) throw new Error('closed before it was on shared memory');
         if (performance.now() > deadline)
-          throw new Error(`on ${path()} for 10 s: ${(socket as ivshmem.Socket).pathReason}`);
+          throw new Error(`on ${path()} for 30 s: ${(socket as ivshmem.Socket).pathReason}`);
         await delay(1);
       }
     },

@@ -13,7 +13,7 @@ export interface PairWords {
 }
 
 /** Longest wait for one answer, milliseconds: far above any, so that a hang is told from a busy machine. */
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 90_000;
 
 /** A process that is asked in lines. */
 class End {

@@ -24,7 +24,7 @@ const { positionals, values } = parseArgs({
 });
 const [, host, port] = /^([\d.]+):(\d+)$/.exec(values.at) ?? [];
 const target = host === undefined ? { path: values.at } : { host, port: Number(port) };
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 45_000;
 const REQUESTS = 200;
 
 if (positionals[0] === 'answer') await listen();

@@ -55,11 +55,13 @@ async function take(module: SocketModule, command: Command): Promise<Taken> {
   const { what, bytes, ms, warmUpMs, onread, leastBytes } = command;
   const order = { what, bytes };
   const side = await measureStream(module, options, order, onread);
-  try {
-    const ns = await timeBatches(ms, side.step, { least: leastBatch(order, leastBytes), warmUp: warmUpMs });
-    const batches = what === 'rtt' ? ns : ns.map((one) => (bytes * 1e9) / one);
-    return { value: median(batches), batches };
-  } finally {
-    await side.end();
-  }
+  const timing = { least: leastBatch(order, leastBytes), warmUp: warmUpMs };
+  const ns = await timeBatches(ms, side.step, timing).catch(async (error) => {
+    // What went wrong first counts.
+    await side.end().catch(() => 0);
+    throw error;
+  });
+  const left = await side.end();
+  const batches = what === 'rtt' ? ns : ns.map((one) => (bytes * 1e9) / one);
+  return { value: median(batches), batches, ...(left === 0 ? {} : { raw: { left: [left] } }) };
 }
