@@ -2,7 +2,7 @@ import type { Channel, ChannelEnd, Message, Region } from '../channel/index.ts';
 import { isIvshmemError } from '../errors/index.ts';
 import { DATA_HEADER_BYTES, dataOffset, decode, putDataHeader } from './messages.ts';
 import type { Session } from './session.ts';
-import { GATHERED_BYTES, type Ring } from './session-ports.ts';
+import type { Ring } from './session-ports.ts';
 
 /** Most bytes one message carries: small enough that the receiver takes the first while the sender writes the next. */
 const MOST_BYTES = 64 << 10;
@@ -14,7 +14,7 @@ const MOST_FILLED = 8;
 /** Pieces up to this size that came together are handed to the program together. */
 const SMALL_BYTES = 8 << 10;
 /** What is gathered, for as long as one channel is served: nothing else runs meanwhile. */
-const gathered = Buffer.allocUnsafeSlow(GATHERED_BYTES);
+const gathered = Buffer.allocUnsafeSlow(64 << 10);
 /** Most messages taken in one go from a channel that is given up: a peer that goes on filling it does not keep us. */
 const MOST_DRAINED = 4096;
 
@@ -31,6 +31,7 @@ export class ChannelRing implements Ring {
   /** Where in the stream `gathered` begins, and how much there is. */
   #gatheredAt = 0;
   #gatheredBytes = 0;
+  readonly #mostGathered: number;
   readonly #tooSmall: () => void;
   #pressed = 0;
   #carried = 0;
@@ -55,6 +56,7 @@ export class ChannelRing implements Ring {
     this.#channel = channel;
     this.#session = session;
     this.capacity = channel.capacity;
+    this.#mostGathered = Math.min(gathered.length, channel.capacity);
     this.most = Math.min(MOST_BYTES, Math.floor(channel.capacity / PIECES)) - DATA_HEADER_BYTES;
     const { bytes } = channel.outgoing;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -158,7 +160,7 @@ export class ChannelRing implements Ring {
       return;
     }
     const follows = at === this.#gatheredAt + this.#gatheredBytes;
-    if (!follows || this.#gatheredBytes + bytes > gathered.length) this.#handOn();
+    if (!follows || this.#gatheredBytes + bytes > this.#mostGathered) this.#handOn();
     if (this.#closed) return;
     if (this.#gatheredBytes === 0) this.#gatheredAt = at;
     gathered.set(this.#incoming.bytes.subarray(from, from + bytes), this.#gatheredBytes);

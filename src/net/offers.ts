@@ -64,7 +64,8 @@ export class Offers {
       carried,
       rest: (socket: Socket) => this.#leave(socket, 'idle'),
       again: (socket: Socket) => void this.#offer(socket),
-      shrink: (socket: Socket) => void this.#resize(socket, options.dataBytes),
+      // Without another channel first: there may be room for none.
+      shrink: (socket: Socket) => this.#leave(socket, 'resized'),
     };
     this.#demand = new Demand(ports, options.idleMs);
   }
@@ -112,6 +113,7 @@ export class Offers {
     const { next } = connecting;
     connecting.next = null;
     if (next !== null && !this.#offerOn(socket, next.region, next.channel)) next.channel.close();
+    else if (reason === 'resized' && next === null) void this.#offer(socket);
     else if (reason === 'idle') link?.onTraffic(() => void this.#offer(socket));
     else if (passing(reason) && next === null) this.#retry(socket, connecting);
     else if (reason === 'unknown-connection' && connecting.strangers.size < MOST_STRANGERS) {
@@ -284,5 +286,5 @@ export class Offers {
 function carried(socket: Socket): number {
   const { link } = stateOf(socket);
   if (link === null) return socket.bytesRead + socket.bytesWritten;
-  return link.session.inbound.received + link.session.outbound.sent;
+  return link.carried;
 }

@@ -4,9 +4,6 @@ import type { Reason } from './reasons.ts';
 /** How long a step may take, ms. Who has proved nothing yet gets little where he holds up bytes. */
 export const DEADLINE_MS = { answer: 5000, stall: 1000, fin: 1000, proof: 30_000 };
 
-/** Most bytes that a ring hands over at once: messages that came together. */
-export const GATHERED_BYTES = 64 << 10;
-
 /** What a session needs of the world. */
 export interface SessionPorts extends OutboundPorts {
   /** The next received bytes. False: no more for now. */
@@ -27,7 +24,7 @@ export interface SessionPorts extends OutboundPorts {
 export interface Ring extends RingOut {
   /** Names the channel and the slots at its ends, as the server's table has them. */
   readonly binding: string;
-  /** Bytes of one direction. */
+  /** Bytes of one direction; no more are handed over at once. */
   readonly capacity: number;
   /** Sends a message that is not data. False: it could not. */
   say(message: Uint8Array): boolean;

@@ -4,13 +4,7 @@ import { encode, type Message, type Tuple } from './messages.ts';
 import { Outbound } from './outbound.ts';
 import { newNonce, type Proofs, proofsOf, sameProof } from './proof.ts';
 import { type Reason, reasonNumber, reasonOf } from './reasons.ts';
-import {
-  DEADLINE_MS,
-  GATHERED_BYTES,
-  type Ring,
-  type SessionPorts,
-  type SessionState,
-} from './session-ports.ts';
+import { DEADLINE_MS, type Ring, type SessionPorts, type SessionState } from './session-ports.ts';
 
 const EPOCHS = 0x10000;
 
@@ -303,7 +297,7 @@ export class Session {
   }
 
   #data({ offset, bytes }: Extract<Message, { type: 'data' }>): boolean {
-    const more = this.inbound.ring(offset, bytes, 2 * this.ring!.capacity + GATHERED_BYTES);
+    const more = this.inbound.ring(offset, bytes, 3 * this.ring!.capacity);
     this.#check();
     return more && this.inbound.aheadBytes === 0;
   }

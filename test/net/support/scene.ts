@@ -28,10 +28,10 @@ export interface Scene {
 
 let scenes = 0;
 
-/** A server, this process as a member, and another process with servers on loopback. */
-export async function setScene(t: Test, seed = 1): Promise<Scene> {
+/** A server of a region of some shape, this process as a member, and another process with servers on loopback. */
+export async function setScene(t: Test, seed = 1, shape: object = {}): Promise<Scene> {
   const socket = `@ivshmem-net-${process.pid}-${scenes++}`;
-  const host = await createHost({ regions: [{ name: 'net', socket, size: 64 << 20 }] });
+  const host = await createHost({ regions: [{ name: 'net', socket, size: 64 << 20, ...shape }] });
   const region = await open({ socket, name: 'here', addresses: ['127.0.0.1'] });
   const peer = await startPeer(socket, 'there', seed);
   t.teardown(async () => {
