@@ -35,7 +35,7 @@ export class GuestProcess {
    * Resolves with the match once standard output matches `pattern`.
    * @throws Error when it ends first or `timeout` milliseconds pass; both say what it wrote.
    */
-  async waitFor(pattern: RegExp, timeout = 60_000): Promise<RegExpExecArray> {
+  async waitFor(pattern: RegExp, timeout = 180_000): Promise<RegExpExecArray> {
     const { promise, resolve, reject } = withResolvers<RegExpExecArray>();
     const check = () => {
       const match = pattern.exec(this.stdout);

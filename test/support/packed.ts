@@ -5,6 +5,8 @@ import type { Test } from 'tap';
 import { type Outcome, runToEnd } from './native-build.ts';
 
 export const checkout = resolve(import.meta.dirname, '../..');
+/** Beside a VM whose processor is emulated everything is late. */
+const PATIENCE_MS = 180_000;
 const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ENOTCACHED/;
 
 /** The package as a stranger has it: packed, and installed without scripts in a directory with nothing else. */
@@ -45,9 +47,9 @@ export function writeReadmePrograms(directory: string): void {
   }
 }
 
-/** Repeats a program until it succeeds, for at most 30 s: whom it talks to may still be starting. */
+/** Repeats a program until it succeeds, for at most three minutes: whom it talks to may still be starting. */
 export async function untilItSucceeds(run: () => Promise<Outcome>): Promise<Outcome> {
-  const deadline = performance.now() + 30_000;
+  const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const outcome = await run();
     if (outcome.code === 0 || performance.now() > deadline) return outcome;

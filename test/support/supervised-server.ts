@@ -12,6 +12,8 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const FOLDER = fileURLToPath(new URL('../../.cache/test/', import.meta.url));
 /** How long an orderly end may take before a teardown kills. */
 const ORDERLY_MS = 10_000;
+/** Beside VMs whose processors are emulated everything is late. */
+const PATIENCE_S = 180;
 const PROGRAM = `${FOLDER}ivshmem-${process.pid}.mjs`;
 
 let bundled: Promise<unknown> | null = null;
@@ -78,10 +80,15 @@ export class ServerProgram {
 
   /** Waits until it has logged this `times` times. */
   async logs(message: string, times = 1): Promise<void> {
-    await until(`"${message}" in the log of ${this.socket}: ${this.complaints.join('\n')}`, () => {
+    const logged = () => {
       if (this.process.exitCode !== null) throw new Error(`the program ended: ${this.complaints.join('\n')}`);
       return this.count(message) >= times;
-    });
+    };
+    await until(
+      `"${message}" in the log of ${this.socket}: ${this.complaints.join('\n')}`,
+      logged,
+      PATIENCE_S,
+    );
   }
 
   count(message: string): number {

@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import type { ServerStatus } from '../../../src/host/status.ts';
 
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 180_000;
 
 export interface ServedRegion {
   readonly name: string;
