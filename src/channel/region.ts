@@ -22,6 +22,7 @@ import {
   MEMBER_W,
   NAME_BYTES,
   SERVICE_BYTES,
+  type SocketCounts,
 } from '../memory/layout.ts';
 import { binding } from '../native/binding.ts';
 import { buildChannel } from './build.ts';
@@ -124,6 +125,11 @@ export class Region {
   /** The device under this region: its doorbell vectors from 1 on are free for direct use. */
   get device(): RegionDevice {
     return this.#attachment.device;
+  }
+
+  /** The sockets among this member's statistics: counted by `ivshmem/net`, which makes sockets of channels. */
+  get sockets(): SocketCounts {
+    return this.#tally.sockets;
   }
 
   /** Accepts channels for a service name. */

@@ -1,5 +1,5 @@
 import { type Traffic, write64 } from '../membership/index.ts';
-import { CHANNEL_STATISTICS, channelLayout } from '../memory/layout.ts';
+import { CHANNEL_STATISTICS, channelLayout, type SocketCounts } from '../memory/layout.ts';
 import type { ChannelTraffic } from './channel.ts';
 import type { ChannelRecord } from './record.ts';
 
@@ -14,6 +14,13 @@ export interface Tallied {
 export class Tally {
   channelsOpened = 0;
   channelsEnded = 0;
+  /** Counted by who makes sockets of channels. */
+  readonly sockets: SocketCounts = {
+    socketsOpened: 0,
+    socketsClosed: 0,
+    socketsToSharedMemory: 0,
+    socketsToTcp: 0,
+  };
   readonly #gone = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0 };
 
   /** A channel is done. */
@@ -36,7 +43,7 @@ export class Tally {
       write64(words, 2, traffic.bytesSent);
     }
     const { channelsOpened, channelsEnded } = this;
-    return { ...sum, channelsOpened, channelsEnded };
+    return { ...sum, channelsOpened, channelsEnded, ...this.sockets };
   }
 }
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { STATISTICS } from '../memory/layout.ts';
-import { MEMBER_CHANNELS, MEMBER_COUNTERS } from '../metrics/definitions.ts';
+import { MEMBER_CHANNELS, MEMBER_COUNTERS, MEMBER_SOCKETS, socketsOf } from '../metrics/definitions.ts';
 import type { RegionSample } from '../observe/sample.ts';
 import type { Counters } from './counters.ts';
 
@@ -65,6 +65,7 @@ export class ServerMetrics {
     );
     for (const { name, help } of Object.values(MEMBER_COUNTERS)) this.#counter(name, help, ['slot']);
     this.#gauge(MEMBER_CHANNELS.name, MEMBER_CHANNELS.help, ['slot']);
+    this.#gauge(MEMBER_SOCKETS.name, MEMBER_SOCKETS.help, ['slot', 'path']);
     this.#gauge('ivshmem_member_answered', '1: the counters of the member are of now', ['slot']);
     const own = { labelNames: [], registers: [this.#registry] };
     const memory: Gauge = new Gauge({
@@ -140,6 +141,9 @@ export class ServerMetrics {
         ({ connector, listener }) => connector === member.slot || listener === member.slot,
       );
       set('member_channels', channels.length, { slot });
+      const { sharedMemory, tcp } = socketsOf(member.statistics);
+      set('member_sockets', sharedMemory, { slot, path: 'shared-memory' });
+      set('member_sockets', tcp, { slot, path: 'tcp' });
       set('member_answered', member.answered ? 1 : 0, { slot });
     }
   }

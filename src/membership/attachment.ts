@@ -1,7 +1,15 @@
 import { randomInt } from 'node:crypto';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
-import { CONTROL_BIT, HEADER_W, MEMBER_W, NAME_BYTES, PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
+import {
+  CONTROL_BIT,
+  HEADER_W,
+  MEMBER_W,
+  NAME_BYTES,
+  PAGE_BYTES,
+  SERVER_SLOT,
+  type SocketCounts,
+} from '../memory/layout.ts';
 import {
   BACKENDS,
   type MembershipPlace,
@@ -41,7 +49,8 @@ export interface Marks {
 export type Traffic = Pick<
   Statistics,
   'messagesSent' | 'bytesSent' | 'messagesReceived' | 'bytesReceived' | 'channelsOpened' | 'channelsEnded'
->;
+> &
+  SocketCounts;
 
 const POLL_MS = 1;
 const NOTIFY_VECTOR = 0;

@@ -109,7 +109,15 @@ export const STATISTICS = [
   'spins',
   'channelsOpened',
   'channelsEnded',
+  /** Connections of sockets that took part, and those among them that are closed. */
+  'socketsOpened',
+  'socketsClosed',
+  /** How often one went over to shared memory, and back to TCP or was closed there. */
+  'socketsToSharedMemory',
+  'socketsToTcp',
 ] as const;
+/** The part of them that counts sockets. */
+export type SocketCounts = Record<Extract<StatisticName, `sockets${string}`>, number>;
 export type StatisticName = (typeof STATISTICS)[number];
 export const SUMMARY_WORDS = 16;
 /** Words of the summary line that hold marks themselves: one store tells of one of the first 256 channels. */

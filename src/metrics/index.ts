@@ -3,7 +3,9 @@ import type { Region } from '../channel/index.ts';
 import { isIvshmemError } from '../errors/index.ts';
 import type { Statistics } from '../membership/index.ts';
 import { STATISTICS } from '../memory/layout.ts';
-import { MEMBER_CHANNELS, MEMBER_COUNTERS } from './definitions.ts';
+import { MEMBER_CHANNELS, MEMBER_COUNTERS, MEMBER_SOCKETS, socketsOf } from './definitions.ts';
+
+export { socketsOf } from './definitions.ts';
 
 const LABELS = ['region', 'member'] as const;
 
@@ -48,6 +50,19 @@ function define(registry: Registry, all: Set<Region>): void {
       },
     });
   }
+  const sockets = new Gauge({
+    ...MEMBER_SOCKETS,
+    labelNames: [...LABELS, 'path'],
+    registers: [registry],
+    collect: () => {
+      sockets.reset();
+      each((labels, statistics) => {
+        const { sharedMemory, tcp } = socketsOf(statistics);
+        sockets.set({ ...labels, path: 'shared-memory' }, sharedMemory);
+        sockets.set({ ...labels, path: 'tcp' }, tcp);
+      });
+    },
+  });
   const channels = new Gauge({
     ...MEMBER_CHANNELS,
     ...common,

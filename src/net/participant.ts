@@ -5,6 +5,7 @@ import { Directory, lifeOf } from './directory.ts';
 import { Offers } from './offers.ts';
 import type { Reason } from './reasons.ts';
 import { type Socket, stateOf, tupleOf } from './socket.ts';
+import { countIn } from './socket-state.ts';
 
 export interface ParticipantOptions {
   /** Bytes of channel memory per direction that a connection begins with, a multiple of 4096. Default 32 KiB. */
@@ -69,6 +70,7 @@ export class Participant {
     });
     const ready = this.#watch(region);
     this.#ready = ready;
+    for (const socket of this.#sockets()) countIn(socket, region.sockets);
     for (const [service, known] of this.#listeners) known.listener = this.#listen(service);
     void ready.then(() => this.#offers.offerAll());
   }
@@ -94,12 +96,14 @@ export class Participant {
   accepted(socket: Socket): void {
     if (tupleOf(socket) === null) return;
     stateOf(socket).participant = this;
+    this.#count(socket);
     this.#answers.accepted(socket);
   }
 
   /** A socket of this process is connected. */
   connected(socket: Socket): void {
     stateOf(socket).participant = this;
+    this.#count(socket);
     this.#offers.connected(socket);
   }
 
@@ -121,6 +125,11 @@ export class Participant {
   /** Brings a connection to TCP, until the peer or this side is asked otherwise. */
   leave(socket: Socket, reason: Reason): void {
     stateOf(socket).link?.session.leave(reason);
+  }
+
+  #count(socket: Socket): void {
+    countIn(socket, this.#region?.sockets ?? null);
+    socket.once('close', () => countIn(socket, null));
   }
 
   #lost(): void {

@@ -1,4 +1,5 @@
 import net from 'node:net';
+import type { SocketCounts } from '../memory/layout.ts';
 import { type PathMessage, tellPath } from './counters.ts';
 import type { Link } from './link.ts';
 import type { Tuple } from './messages.ts';
@@ -13,6 +14,8 @@ export interface SocketState {
   participant: Participant | null;
   peername: object;
   sockname: object;
+  /** Where it is counted. */
+  counted: SocketCounts | null;
 }
 
 const STATE = Symbol('ivshmem:net.state');
@@ -27,6 +30,7 @@ export function stateOf(socket: net.Socket): SocketState {
     participant: null,
     peername: {},
     sockname: {},
+    counted: null,
   };
   return holder[STATE];
 }
@@ -55,6 +59,8 @@ export function setPath(socket: net.Socket, path: 'tcp' | 'shared-memory', reaso
   const state = stateOf(socket);
   const before = state.path;
   state.path = path;
+  if (path !== before && state.counted !== null)
+    state.counted[path === 'tcp' ? 'socketsToTcp' : 'socketsToSharedMemory']++;
   state.reason = reason;
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
   const message = (): PathMessage => ({
@@ -67,4 +73,20 @@ export function setPath(socket: net.Socket, path: 'tcp' | 'shared-memory', reaso
     remotePort,
   });
   tellPath(before, message, path, reason);
+}
+
+/** Counts a socket among those of a region's member, and no more where it was; null: nowhere, it is closed or the region is. */
+export function countIn(socket: net.Socket, counts: SocketCounts | null): void {
+  const state = stateOf(socket);
+  const shared = state.path === 'shared-memory';
+  const before = state.counted;
+  if (before === counts) return;
+  state.counted = counts;
+  if (before !== null) {
+    before.socketsClosed++;
+    if (shared) before.socketsToTcp++;
+  }
+  if (counts === null) return;
+  counts.socketsOpened++;
+  if (shared) counts.socketsToSharedMemory++;
 }

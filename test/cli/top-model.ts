@@ -177,3 +177,21 @@ t.test('numbers are short', async (t) => {
     '50.0T',
   ]);
 });
+
+t.test('sockets of a member by path', async (t) => {
+  const counts = { socketsOpened: 9, socketsClosed: 2, socketsToSharedMemory: 20, socketsToTcp: 15 };
+  const now = sample(1000, [member(1, 'a', counts), member(2, 'b', { socketsToTcp: 1 })]);
+  const model = modelOf(now, null, 'slot');
+  t.same(
+    model.members.map(({ sockets }) => sockets),
+    [
+      { sharedMemory: 5, tcp: 2 },
+      { sharedMemory: 0, tcp: 0 },
+    ],
+  );
+  const { body } = picture(model, 160);
+  const [heading, a, b] = textOf(body).split('\n');
+  const at = heading!.indexOf('SOCKETS') + 'SOCKETS'.length;
+  t.match(a!.slice(0, at), / 5 of 7$/);
+  t.match(b!.slice(0, at), / -$/);
+});

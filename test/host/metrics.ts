@@ -42,9 +42,10 @@ t.test('a scrape says what the region is and what its members do', async (t) => 
   t.equal(value('ivshmem_member_sent_bytes_total', { slot }), 500);
   t.equal(value('ivshmem_member_channels', { slot }), 1);
   t.equal(value('ivshmem_member_answered', { slot }), 1);
-  t.equal(series.filter(({ labels }) => labels.slot === slot).length, STATISTICS.length + 2);
+  t.equal(series.filter(({ labels }) => labels.slot === slot).length, STATISTICS.length + 4);
+  t.equal(value('ivshmem_member_sockets', { slot, path: 'shared-memory' }), 0);
   t.ok(seriesValue(series, 'process_resident_memory_bytes')! > 1e6);
-  const known = new Set(['region', 'slot', 'state', 'reason', 'operation', 'status']);
+  const known = new Set(['region', 'slot', 'state', 'reason', 'operation', 'status', 'path']);
   t.ok(
     series.every(({ labels }) => Object.keys(labels).every((label) => known.has(label))),
     'no label that members choose',

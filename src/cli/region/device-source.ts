@@ -81,6 +81,10 @@ class OpenedSource implements Source {
           bytesReceived: 0,
           channelsOpened: 0,
           channelsEnded: 0,
+          socketsOpened: 0,
+          socketsClosed: 0,
+          socketsToSharedMemory: 0,
+          socketsToTcp: 0,
         }),
       },
     );

@@ -45,6 +45,7 @@ const memberColumns: readonly Column<MemberRow>[] = [
   },
   { heading: 'VIA', width: 4, text: ({ member }) => (member.backend === 'unknown' ? '-' : member.backend) },
   { heading: 'CHAN', width: 4, align: 'right', text: ({ channels }) => String(channels) },
+  { heading: 'SOCKETS', width: 9, align: 'right', text: ({ sockets }) => socketsText(sockets) },
   { heading: 'MSG/S OUT', width: 9, align: 'right', text: ({ sent }) => rate(sent.messages) },
   { heading: 'MSG/S IN', width: 9, align: 'right', text: ({ received }) => rate(received.messages) },
   { heading: 'B/S OUT', width: 10, align: 'right', text: ({ sent }) => byteRate(sent.bytes) },
@@ -184,6 +185,11 @@ export function rate(value: number | null): string {
   }
   if (unit === 0) return scaled > 0 && scaled < 9.95 ? scaled.toFixed(1) : String(Math.round(scaled));
   return `${scaled.toPrecision(3)}${units[unit]}`;
+}
+
+/** How many are on shared memory, of how many there are. */
+function socketsText({ sharedMemory, tcp }: MemberRow['sockets']): string {
+  return sharedMemory + tcp === 0 ? '-' : `${sharedMemory} of ${sharedMemory + tcp}`;
 }
 
 function byteRate(value: number | null): string {

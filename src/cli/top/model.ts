@@ -1,4 +1,5 @@
 import type { StatisticName } from '../../memory/layout.ts';
+import { socketsOf } from '../../metrics/definitions.ts';
 import type { Carried, ChannelSample, MemberSample, RegionSample } from '../../observe/sample.ts';
 
 /** What the view shows, as numbers: no terminal, no clock. Rates are per second; null when there is nothing to compare with. */
@@ -27,6 +28,8 @@ export interface MemberRow {
   readonly member: MemberSample;
   /** Open channels. */
   readonly channels: number;
+  /** Sockets that are open, by path: what it says itself. */
+  readonly sockets: { readonly sharedMemory: number; readonly tcp: number };
   readonly sent: Rates;
   /** Messages and bytes received. */
   readonly received: Pick<Rates, 'messages' | 'bytes'>;
@@ -87,6 +90,7 @@ function memberRows(now: RegionSample, before: RegionSample | null, seconds: num
     return {
       member,
       channels: channels.get(member.slot) ?? 0,
+      sockets: socketsOf(member.statistics),
       sent: {
         messages: rate('messagesSent'),
         bytes: rate('bytesSent'),
