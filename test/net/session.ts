@@ -25,14 +25,16 @@ function play(
     if (action < 18) world.tcp(which, chunk());
     else if (action < 36) world.message(which);
     else if (action < 38) world.offer(64 + random.below(4096));
+    else if (random.oneIn(3)) world.resize(64 + random.below(20_000));
     else if (options.lossy && random.oneIn(2)) world.unplug(which);
-    else sides[which].session.leave('leaving');
+    else sides[which].session.leave(random.oneIn(2) ? 'leaving' : 'idle');
   }
 }
 
 t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => {
   let switches = 0;
   let halfClosed = 0;
+  let resized = 0;
   for (let run = 0; run < 150; run++) {
     const random = new Random(seed + run);
     const world = new World(random);
@@ -45,6 +47,7 @@ t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => 
     }
     world.settle();
     switches += a.switches + b.switches;
+    resized += world.resized;
     const found = [a.read, a.ended, a.wrong, a.resetWhy, b.read, b.ended, b.wrong, b.resetWhy];
     const wanted = [b.written, true, 0, null, a.written, true, 0, null];
     if (found.join() !== wanted.join()) {
@@ -53,6 +56,7 @@ t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => 
     }
   }
   t.ok(switches > 1000, `${switches} switches`);
+  t.ok(resized > 100, `${resized} channels took the place of others`);
   t.ok(halfClosed > 10, `${halfClosed} runs switched while half-closed`);
   t.end();
 });

@@ -131,6 +131,8 @@ export class Side implements SessionPorts {
   line: Line | null = null;
   full = false;
   wrong = 0;
+  /** What it does once nothing is under way. */
+  next: (() => void) | null = null;
 
   constructor(index: number) {
     this.index = index;
@@ -166,7 +168,11 @@ export class Side implements SessionPorts {
     this.reason = reason;
   }
 
-  idle(): void {}
+  idle(): void {
+    const { next } = this;
+    this.next = null;
+    next?.();
+  }
 
   deadline(ms: number): void {
     this.deadlineMs = ms;
@@ -201,6 +207,8 @@ export class World {
   readonly pipes: [Pipe, Pipe];
   readonly tuple = { localAddress: '10.0.0.1', localPort: 40000, remoteAddress: '10.0.0.2', remotePort: 80 };
   channels = 0;
+  /** Channels that followed one that was given up for it. */
+  resized = 0;
 
   constructor(random: Random) {
     this.random = random;
@@ -223,6 +231,16 @@ export class World {
     b.line = lineB;
     a.session.offer(lineA, this.tuple);
     return true;
+  }
+
+  /** Side 0 gives up the channel in use for one of another size, at once. */
+  resize(capacity: number): void {
+    const [side] = this.sides;
+    if (side.session.state !== 'shared') return;
+    side.next = () => {
+      if (this.offer(capacity)) this.resized++;
+    };
+    side.session.leave('resized');
   }
 
   /** A piece of TCP arrives at the other side. */
