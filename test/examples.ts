@@ -1,7 +1,14 @@
 /** Runs every example as its README says, on this host: a server, and each program as a process of its own. */
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createServer } from '../src/host/index.ts';
+import { runToEnd } from './support/native-build.ts';
+import { until } from './support/protocol/until.ts';
+
+t.setTimeout(400_000);
 
 interface Finished {
   readonly code: number | null;
@@ -72,6 +79,65 @@ t.test('net', async (t) => {
   t.match(ask, /1000 round trips, now by shared-memory \(none\)/);
   t.match(ask, /1000 round trips, now by tcp \((channel-lost|no-channel)\)/);
   t.match(ask, /toSharedMemory: 1/);
+});
+
+/** `node --import ivshmem/transparent FILE`. */
+function startTransparent(t: Test, file: string, env: NodeJS.ProcessEnv) {
+  const options = ['--import', 'tsx', '--import', 'ivshmem/transparent', `examples/${file}`];
+  const child = spawn(process.execPath, options, {
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    timeout: 200_000,
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      output += chunk;
+    });
+  const finished = new Promise<Finished>((resolve) => child.on('close', (code) => resolve({ code, output })));
+  return { child, output: () => output, finished };
+}
+
+t.test('transparent', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ivshmem-example-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const socket = join(folder, 'demo.sock');
+  const env = { IVSHMEM_SOCKET: socket, PORT: String(10_000 + (process.pid % 10_000)) };
+  const app = startTransparent(t, 'transparent/app.mjs', { ...env, IVSHMEM_NAME: 'app' });
+  await until('the app', () => app.output() !== '', 60);
+  const load = startTransparent(t, 'transparent/load.mjs', { ...env, IVSHMEM_NAME: 'load' });
+  await until('answers over TCP', () => /[1-9]\d* answers/.test(load.output()), 60);
+
+  const server = await createServer({ regions: [{ name: 'demo', socket, size: 64 << 20 }] });
+  t.teardown(() => server.close());
+  const ivshmem = async (...args: string[]): Promise<string> => {
+    const words = ['--import', 'tsx', 'src/cli/main.ts', ...args, '--socket', socket];
+    return (await runToEnd(process.execPath, words, 60_000)).output;
+  };
+  /** What top shows of the app: how many of its sockets are on shared memory. */
+  const shows = (wanted: string): Promise<void> =>
+    until(
+      `"${wanted}" in top`,
+      async () => {
+        const line = (await ivshmem('top', '--once', '--interval', '0.1'))
+          .split('\n')
+          .find((line) => line.includes(`app-${app.child.pid}`));
+        return line?.includes(wanted) === true;
+      },
+      90,
+    );
+  await shows(' 4 of 4 ');
+  t.match(await ivshmem('drain', `app-${app.child.pid}`, '--timeout', '60'), /has no channels any more/);
+  await shows(' 0 of 4 ');
+  t.match(await ivshmem('drain', '--undo', `app-${app.child.pid}`), /stays/);
+  await shows(' 4 of 4 ');
+
+  load.child.kill('SIGINT');
+  const { code, output } = await load.finished;
+  t.equal(code, 0, output);
+  t.match(output, /\d+ answers, 0 wrong, over 4 connections/);
+  app.child.kill('SIGINT');
+  t.same(await app.finished, { code: 0, output: 'listening\n' }, 'it ends by itself');
 });
 
 t.test('membership', async (t) => {
