@@ -23,6 +23,12 @@ s.setsockopt(17, 103, 1400)
 for i in range(${count}): s.sendto(bytes(42000), ('${address}', 9000))`,
 ];
 
+t.test('a flow keeps its queue, whichever its answers come by', { skip }, async (t) => {
+  const steering = new Namespace(t, 'steer').steering(t);
+  t.equal(await steering.ended, 0, 'it came to its end', { output: steering.output });
+  t.match(steering.output, /^32 flows on [23] queues, 32 answered, 0 moved$/m);
+});
+
 t.test('three queues, two, and one', { skip }, async (t) => {
   const served = await serveRegion('tun-queues', {
     socket: `/tmp/ivshmem-tun-queues-${process.pid}.sock`,

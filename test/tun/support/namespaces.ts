@@ -6,6 +6,7 @@ import { lacking } from '../../support/native-build.ts';
 
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const traffic = fileURLToPath(new URL('./traffic.ts', import.meta.url));
+const steering = fileURLToPath(new URL('./steering.ts', import.meta.url));
 
 /** Why there can be no interfaces here, as the reason of a skip; false when there can. */
 export function noTun(): string | false {
@@ -98,6 +99,10 @@ export class Namespace {
 
   traffic(t: Test, ...words: string[]): Program {
     return this.run(t, process.execPath, '--import', 'tsx', traffic, ...words);
+  }
+
+  steering(t: Test): Program {
+    return this.run(t, process.execPath, '--import', 'tsx', steering);
   }
 
   /** What `ip` says here. */
