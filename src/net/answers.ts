@@ -85,6 +85,7 @@ export class Answers {
   #examine(region: Region, channel: Channel, offer: Offer): Reason | null {
     const { tuple } = offer;
     const { members, directory } = this.#place;
+    if (members?.self?.state === 'leaving') return 'leaving';
     const member = members?.get(channel.peer);
     if (!member || !directory?.owns(channel.peer, tuple.localAddress)) return 'foreign-address';
     const known = lifeOf(member);

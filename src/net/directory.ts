@@ -15,8 +15,9 @@ export class Directory {
     this.#members = members;
   }
 
-  /** Members whose listener has that address and port, this one excluded; none that is leaving or suspect. */
+  /** Members whose listener has that address and port, this one excluded; none that is leaving or suspect, nor any while this one is leaving. */
   listenersAt(address: string, port: number): readonly Member[] {
+    if (this.#members.self?.state === 'leaving') return [];
     if (this.#members.view !== this.#view) this.#index();
     return this.#listening.get(`${plainAddress(address)} ${port}`) ?? [];
   }

@@ -223,6 +223,9 @@ export class Offers {
   #offerOn(socket: Socket, region: Region, channel: Channel): boolean {
     const tuple = tupleOf(socket);
     if (tuple === null || obstacleOf(socket) !== null) return false;
+    // It, or this member, may have begun to leave since the channel was asked for.
+    const there = this.#here.directory?.listenersAt(tuple.remoteAddress, tuple.remotePort) ?? [];
+    if (!there.some(({ slot }) => slot === channel.peer)) return false;
     linkUnder(socket).offer(region, channel, tuple);
     return true;
   }

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ControlClient } from '../../src/host/control-client.ts';
 import { controlPath } from '../../src/host/control-path.ts';
@@ -219,6 +220,16 @@ t.test('drained by an operator, who thinks better of it, then unplugged', { time
   await on('shared-memory');
   channel.close();
   (await listener.accept())?.close();
+  // In the middle of whatever connections are at, such as changing to larger channels.
+  for (let i = 0; i < 5; i++) {
+    await delay(10 * i);
+    const again = await control(socket, (client) => client.ask({ ...drain, ms: 30_000 }));
+    t.match(again, { channels: 0 });
+    await on('tcp');
+    await control(socket, (client) => client.ask({ op: 'undrain', member: 'mover' }));
+    await on('shared-memory');
+  }
+  await until('all of that is seen', () => events.at(-1) === 'mover active');
   events.length = 0;
   const drained = await control(socket, (client) => client.ask({ ...drain, ms: 30_000 }));
   t.match(drained, { member: { name: 'mover', state: 'active' }, channels: 0 });
