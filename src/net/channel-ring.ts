@@ -7,7 +7,7 @@ import type { Ring } from './session-ports.ts';
 /** Most bytes one message carries: small enough that the receiver takes the first while the sender writes the next. */
 const MOST_BYTES = 64 << 10;
 /** A message takes at most one of so many parts of a ring. */
-const PIECES = 4;
+const PIECES = 3;
 /** A channel that was half full, or had no room, so often, and was filled so often over, is too small. */
 const MOST_PRESSED = 16;
 const MOST_FILLED = 8;
@@ -57,7 +57,7 @@ export class ChannelRing implements Ring {
     this.#session = session;
     this.capacity = channel.capacity;
     this.#mostGathered = Math.min(gathered.length, channel.capacity);
-    this.most = Math.min(MOST_BYTES, Math.floor(channel.capacity / PIECES)) - DATA_HEADER_BYTES;
+    this.most = Math.min(MOST_BYTES, Math.floor(channel.capacity / PIECES) - DATA_HEADER_BYTES);
     const { bytes } = channel.outgoing;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#incoming = channel.incoming;
@@ -95,6 +95,10 @@ export class ChannelRing implements Ring {
 
   flush(): void {
     this.#channel.commit();
+  }
+
+  wait(): void {
+    this.#wantRoom(this.capacity);
   }
 
   say(message: Uint8Array): boolean {

@@ -5,6 +5,9 @@ import { Retained } from './retained.ts';
 const PIECE_BYTES = 256 << 10;
 /** A piece from this size on is shown to the receiver at once: it takes this one while the next is written. */
 const SHOW_BYTES = 4 << 10;
+/** A write that has more than this part of a ring in it is not done yet: that much is copied, when it is. */
+const COPIED_PART = 1 / 4;
+const NOTHING = new Uint8Array(0);
 
 /** Where a direction's bytes go. */
 export interface OutboundPorts {
@@ -26,6 +29,8 @@ export interface RingOut {
   place(offset: number, parts: readonly Uint8Array[], bytes: number): boolean;
   /** What was placed shall be seen. */
   flush(): void;
+  /** `Outbound.room` is called when the receiver has taken about half of what it has not. */
+  wait(): void;
 }
 
 interface Write {
@@ -175,8 +180,8 @@ export class Outbound {
     // A piece at a time, so that neither a change of path nor a word to the peer waits for a large write.
     if (this.#inKernel) return;
     const bytes = Math.min(left, PIECE_BYTES);
-    const offset = this.sent;
-    const parts = [frame.data(offset, bytes), ...cut(write, bytes)];
+    // All of it may be on its way, from the program's own buffers: then it is done when those are the kernel's.
+    const parts = left === 0 ? [NOTHING] : [frame.data(this.sent, bytes), ...cut(write, bytes)];
     this.sent += bytes;
     write.placed += bytes;
     this.#inKernel = true;
@@ -215,7 +220,11 @@ export class Outbound {
     }
     if (unseen) ring.flush();
     if (write.placed < write.bytes || this.#write !== write) return;
-    if (!this.#inKernel) this.#finish(write);
+    if (this.#inKernel) return;
+    const { outstanding, capacity } = ring;
+    if (this.#ring === ring && !write.owned && this.#kept!.foreign(outstanding) > capacity * COPIED_PART)
+      ring.wait();
+    else this.#finish(write);
   }
 }
 

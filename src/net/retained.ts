@@ -37,6 +37,18 @@ export class Retained {
     if (taken > 0) this.#pieces.splice(0, taken);
   }
 
+  /** Bytes that `own` would copy. */
+  foreign(outstanding: number): number {
+    let bytes = 0;
+    const first = Math.max(0, this.#pieces.length - outstanding);
+    for (let i = this.#pieces.length - 1; i >= first; i--) {
+      const piece = this.#pieces[i]!;
+      if (piece.parts === null || piece.owned) break;
+      bytes += piece.bytes;
+    }
+    return bytes;
+  }
+
   /** From now on the program may change its buffers: what the receiver has not taken by now is copied. */
   own(outstanding: number): void {
     const pieces = this.#pieces;
