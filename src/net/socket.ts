@@ -1,7 +1,7 @@
 import net from 'node:net';
 import { equip } from './methods.ts';
 import type { Reason } from './reasons.ts';
-import { stateOf } from './socket-state.ts';
+import { linkOf, stateOf } from './socket-state.ts';
 
 export { setPath, stateOf, tupleOf } from './socket-state.ts';
 export { linkUnder, obstacleOf } from './take-over.ts';
@@ -32,6 +32,13 @@ export class Socket extends net.Socket {
   /** Why it goes over TCP; 'none' when nothing was tried yet, or when it does not. */
   get pathReason(): Reason {
     return stateOf(this).reason;
+  }
+
+  override once(event: string | symbol, listener: (...values: never[]) => void): this {
+    // TLS takes a socket without a handle for one that is still to be connected, and waits for it.
+    const waits = event === 'connect' && linkOf(this) !== null && !this.connecting && !this.destroyed;
+    if (waits) process.nextTick(listener as () => void);
+    return waits ? this : super.once(event as string, listener as (...values: unknown[]) => void);
   }
 }
 
