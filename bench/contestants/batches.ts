@@ -17,14 +17,14 @@ function batchSize(ms: number, warmUpNs: number, warmUpCount: number): number {
  * Runs `step(n)` (n operations) as a warm-up of at least `warmUp` milliseconds, then as five batches that fill `ms`, of at
  * least `least` operations: more than what may lie ready in a ring or a socket's buffer when a batch starts. A warm-up that a
  * busy machine stalled would otherwise make batches that only empty it.
- * Returns nanoseconds per operation of each batch. The procedure of native/pair.h, with a longer warm-up.
+ * `first`: operations of the first step of the warm-up, which are doubled until a step is long. Returns nanoseconds per operation of each batch. The procedure of native/pair.h, with a longer warm-up.
  */
 export async function timeBatches(
   ms: number,
   step: (n: number) => void | Promise<void>,
-  { least = 1, warmUp = warmUpMs } = {},
+  { least = 1, warmUp = warmUpMs, first = 64 } = {},
 ): Promise<number[]> {
-  let count = 64;
+  let count = first;
   let spent = 0;
   for (const begin = performance.now(); ; ) {
     const from = process.hrtime.bigint();

@@ -34,12 +34,28 @@ export class HttpLoad {
     return done;
   }
 
-  async close(): Promise<void> {
-    this.#fail = () => {};
-    for (const socket of this.#sockets) {
-      socket.destroy();
-      if (!socket.closed) await once(socket, 'close');
+  /** Local ports of its connections. */
+  get ports(): number[] {
+    return this.#sockets.map(({ localPort }) => localPort ?? 0);
+  }
+
+  /** Opens those connections anew whose local ports these are; no request is under way. */
+  async reopen(ports: readonly number[], target: net.NetConnectOpts): Promise<void> {
+    for (const socket of this.#sockets.filter(({ localPort }) => ports.includes(localPort ?? 0))) {
+      this.#sockets.splice(this.#sockets.indexOf(socket), 1);
+      await this.#end(socket);
+      await this.#connect(target);
     }
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) await this.#end(socket);
+  }
+
+  async #end(socket: net.Socket): Promise<void> {
+    this.#fail = () => {};
+    socket.destroy();
+    if (!socket.closed) await once(socket, 'close');
   }
 
   async #connect(target: net.NetConnectOpts): Promise<void> {

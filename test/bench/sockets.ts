@@ -121,6 +121,15 @@ t.test('an HTTP load counts right answers only', async (t) => {
   const load = await HttpLoad.open(target, 3);
   await load.step(10);
   await load.step(2);
+  const [first, ...others] = load.ports;
+  await load.reopen([first!], target);
+  t.equal(load.ports.length, 3);
+  t.notOk(load.ports.includes(first!), 'a new connection');
+  t.ok(
+    others.every((port) => load.ports.includes(port)),
+    'the others stay',
+  );
+  await load.step(10);
   page = Buffer.from(body);
   page[500]! ^= 1;
   await t.rejects(load.step(5), /an answer is wrong/);

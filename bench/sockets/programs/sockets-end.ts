@@ -55,7 +55,8 @@ async function take(module: SocketModule, command: Command): Promise<Taken> {
   const { what, bytes, ms, warmUpMs, onread, leastBytes } = command;
   const order = { what, bytes };
   const side = await measureStream(module, options, order, onread);
-  const timing = { least: leastBatch(order, leastBytes), warmUp: warmUpMs };
+  const first = Math.max(1, Math.min(64, leastBytes / bytes));
+  const timing = { least: leastBatch(order, leastBytes), warmUp: warmUpMs, first };
   const ns = await timeBatches(ms, side.step, timing).catch(async (error) => {
     // What went wrong first counts.
     await side.end().catch(() => 0);
