@@ -1,5 +1,7 @@
 import t from 'tap';
+import type { Vm } from '../../qemu/vm.ts';
 import { Fleet } from './support/fleet.ts';
+import { plug } from './support/hot-plug.ts';
 import { Talker } from './support/talker.ts';
 
 t.setTimeout(900_000);
@@ -8,16 +10,24 @@ const SIZE = 64 << 20;
 
 t.test('a QEMU is killed, then the server is replaced', { skip }, async (t) => {
   const fleet = await Fleet.create(t, SIZE);
-  const [survivorVm, victimVm] = await Fleet.together(
+  const blank = { ivshmem: [], ports: 1 } as const;
+  const [survivorVm, victimVm, heirVm, lateVm] = await Fleet.together(
     () => fleet.bootBound('survivor'),
     () => fleet.bootBound('victim'),
+    () => fleet.boot('heir', blank),
+    () => fleet.boot('late', blank),
   );
-  const [host, survivor, victim] = [
-    await Talker.onHost(fleet, 'host'),
-    await Talker.inVm(survivorVm!, 'survivor', { wait: 'interrupt' }),
-    await Talker.inVm(victimVm!, 'victim'),
-  ];
+  const [host, survivor, victim] = await Promise.all([
+    Talker.onHost(fleet, 'host'),
+    Talker.inVm(survivorVm!, 'survivor', { wait: 'interrupt' }),
+    Talker.inVm(victimVm!, 'victim'),
+  ]);
 
+  /** Gives a VM that has none the region's device. */
+  const join = async (vm: Vm): Promise<void> => {
+    await plug(vm, fleet.socket);
+    await vm.check('ivshmem bind --driver vfio-pci --user app');
+  };
   const { slot } = await victim.ready();
 
   await t.test('kill -9 of a QEMU with channels open both ways', async (t) => {
@@ -41,9 +51,9 @@ t.test('a QEMU is killed, then the server is replaced', { skip }, async (t) => {
     t.match(await host.order('ask', 'victim', 1), { code: 'ERR_IVSHMEM_REFUSED' }, 'nobody has its name');
   });
 
-  const heirVm = await fleet.bootBound('heir');
+  await join(heirVm!);
   // The name of the dead is free again, as is its slot.
-  const heir = await Talker.inVm(heirVm, 'victim');
+  const heir = await Talker.inVm(heirVm!, 'victim');
 
   await t.test('a new VM takes the slot of the dead', async (t) => {
     t.equal((await heir.ready()).slot, slot);
@@ -63,19 +73,22 @@ t.test('a QEMU is killed, then the server is replaced', { skip }, async (t) => {
 
   await t.test('a fresh server makes a fresh region for new VMs', async (t) => {
     await fleet.startServer(SIZE);
-    const lateVm = await fleet.bootBound('late');
-    const [late, newcomer] = [await Talker.inVm(lateVm, 'late'), await Talker.onHost(fleet, 'survivor')];
+    await join(lateVm!);
+    const [late, newcomer] = await Promise.all([
+      Talker.inVm(lateVm!, 'late'),
+      Talker.onHost(fleet, 'survivor'),
+    ]);
     t.match(await late.order('ask', 'survivor', 50), { count: 50 }, 'the newcomer of that name');
     t.match(await newcomer.order('ask', 'late', 50), { count: 50 });
     const [region] = fleet.server.status().regions;
     t.strictSame(region!.members.map(({ name }) => name).sort(), ['late', 'survivor']);
-    for (const vm of [survivorVm!, heirVm, lateVm])
+    for (const vm of [survivorVm!, heirVm!, lateVm!])
       t.match(await vm.qmp.execute('query-status'), { running: true }, `${vm.name} lives`);
 
     await survivor.kill();
     await survivorVm!.kill();
     t.match(await late.order('ask', 'survivor', 50), { count: 50 }, 'an old VM that ends does no harm');
-    t.match(await heirVm.qmp.execute('query-status'), { running: true });
+    t.match(await heirVm!.qmp.execute('query-status'), { running: true });
   });
 
   t.strictSame(await fleet.finish(), [], 'no QEMU is left');
