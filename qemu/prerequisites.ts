@@ -21,6 +21,7 @@ const prerequisites: readonly Prerequisite[] = [
   { package: 'util-linux', shows: 'setpriv', why: 'so that VMs die with their launcher' },
   { package: 'iproute2', shows: 'ip', why: 'to make network namespaces, bridges and taps' },
   { package: 'iputils-ping', shows: 'ping', why: 'to test the IP interface', optional: true },
+  { package: 'iperf3', shows: 'iperf3', why: 'to test the IP interface', optional: true },
   { package: 'mmdebstrap', shows: 'mmdebstrap', why: 'to install the guest' },
   {
     package: 'debian-archive-keyring',

@@ -79,6 +79,26 @@ t.test('three queues, two, and one', { skip }, async (t) => {
     await Promise.all(all.map((one) => one.says(new RegExp(`^${16 * MIB} bytes the same$`, 'm'))));
   });
 
+  await t.test('iperf3', { skip: lacking('iperf3') }, async (t) => {
+    await b.run(t, 'iperf3', '--server', '--forceflush').says(/^Server listening/m);
+    const words = ['iperf3', '--client', '10.77.0.2', '--json', '--time', '1', '--parallel', '4'];
+    for (const flags of [['--bidir'], ['--udp', '--bitrate', '20M']]) {
+      const client = a.run(t, ...words, ...flags);
+      t.equal(await client.ended, 0, flags.join(' '), { output: client.output });
+      const { streams } = JSON.parse(client.output).end;
+      // Of UDP it tells of both ends in one.
+      const bytes = streams.map(
+        ({ receiver, udp }: { receiver?: { bytes: number }; udp: { bytes: number } }) =>
+          (receiver ?? udp).bytes,
+      );
+      t.equal(bytes.length, flags[0] === '--bidir' ? 8 : 4);
+      t.ok(
+        bytes.every((each: number) => each > 0),
+        `${bytes} bytes`,
+      );
+    }
+  });
+
   await t.test('no flow overtakes itself', async (t) => {
     await b.traffic(t, 'reflect').says(/^listening$/m);
     const [, back, late] = await a.traffic(t, 'number', '10.77.0.2', '8').says(/^(\d+) back, (\d+) late$/m);
