@@ -12,8 +12,10 @@ t.test('a device is plugged in and out while members talk', { skip }, async (t) 
     () => fleet.boot('plugged', { ivshmem: [], ports: 1 }),
     () => fleet.bootBound('other'),
   );
-  const host = await Talker.onHost(fleet, 'host');
-  const other = await Talker.inVm(otherVm!, 'other', { wait: 'interrupt' });
+  const [host, other] = await Promise.all([
+    Talker.onHost(fleet, 'host'),
+    Talker.inVm(otherVm!, 'other', { wait: 'interrupt' }),
+  ]);
 
   /** Plugs, binds, joins, and asks both ways. */
   const join = async (t: Test, wait: 'adaptive' | 'interrupt'): Promise<Talker> => {
