@@ -5,4 +5,9 @@ export { counters, type NetCounters } from '../net/counters.ts';
 export type { Reason } from '../net/reasons.ts';
 export { type Path, pathOf } from './path-of.ts';
 
-install();
+try {
+  install();
+} catch (error) {
+  // A program that would run without this runs with it.
+  process.emitWarning(error as Error);
+}

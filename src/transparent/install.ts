@@ -27,7 +27,7 @@ export function install(): void {
 function nameForChildren(): void {
   const { NODE_OPTIONS } = process.env;
   const here = new URL(import.meta.url.replace(/install\.(ts|js)$/, 'index.$1')).href;
-  const named = /(--import[= ]+)(["']?)ivshmem\/transparent\2(?=\s|$)/g;
+  const named = /(["']?--import["']?[= ]\s*)(["']?)ivshmem\/transparent\2(?=["'\s]|$)/g;
   if (NODE_OPTIONS !== undefined && named.test(NODE_OPTIONS))
     process.env.NODE_OPTIONS = NODE_OPTIONS.replace(named, `$1$2${here}$2`);
 }

@@ -58,8 +58,11 @@ export function patchNet(own: OwnRegion): void {
   });
 }
 
+/** Puts a method in place of one that is there; a Node that has it no more keeps what it has. */
 export function replace(object: object, name: string, make: (before: Any) => Any): void {
-  const value = make(Reflect.get(object, name) as Any);
+  const before: unknown = Reflect.get(object, name);
+  if (typeof before !== 'function') return;
+  const value = make(before as Any);
   Object.defineProperty(object, name, { value, writable: true, configurable: true });
 }
 

@@ -21,6 +21,7 @@ export class OwnRegion {
   /** There is nothing that could open one. */
   #failed = false;
   #everJoined = false;
+  #warned = false;
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -96,6 +97,7 @@ export class OwnRegion {
 
   #tell(error: Error): void {
     debug('no region: %s', error.message);
-    if (this.#settings.warn) process.emitWarning(error);
+    if (this.#settings.warn && !this.#warned) process.emitWarning(error);
+    this.#warned = true;
   }
 }

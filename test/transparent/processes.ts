@@ -106,6 +106,19 @@ t.test('off, and a program without sockets: nothing is opened', async (t) => {
   t.same(await idle.ended, { code: 0, errors: '' });
 });
 
+t.test('children in other folders find it by its path', async (t) => {
+  const parent = run('-p', {
+    region,
+    args: ['process.env.NODE_OPTIONS'],
+    options: [],
+    env: { NODE_OPTIONS: '--import tsx --import ivshmem/transparent' },
+  });
+  const [options] = await rest(parent);
+  t.match(options, /file:.*\/transparent\/index\.ts/);
+  t.notMatch(options, /ivshmem\/transparent/);
+  t.same(await parent.ended, { code: 0, errors: '' });
+});
+
 t.test('a listener that does not take part gets not one extra byte', async (t) => {
   const got: Buffer[] = [];
   const server = net.createServer((socket) => {
