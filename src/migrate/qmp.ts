@@ -5,7 +5,7 @@ import { IvshmemError } from '../errors/index.ts';
 import { binding } from '../native/binding.ts';
 
 /** A monitor serves one client at a time: the next one is connected, and hears nothing. */
-const GREETING_MS = 5000;
+const GREETING_MS = 10_000;
 
 export interface QmpEvent {
   readonly event: string;

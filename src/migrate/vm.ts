@@ -2,7 +2,7 @@ import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import type { Qmp, QmpEvent } from './qmp.ts';
 
 /** The longest a command may take, milliseconds: device_add waits for the server behind the device. */
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 60_000;
 
 /** What has to be known of a device to plug it in again, here or elsewhere. */
 export interface DeviceFacts {
@@ -118,7 +118,7 @@ export class QemuVm {
     }
   }
 
-  /** One command, for which QEMU has half a minute. */
+  /** One command, for which QEMU has a minute. */
   async ask<T = unknown>(command: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
