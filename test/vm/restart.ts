@@ -9,6 +9,8 @@ import { Talker } from './support/talker.ts';
 t.setTimeout(900_000);
 const skip = process.getuid?.() === 0 ? false : 'needs root to build the guest image';
 
+/** On a busy machine, with every processor emulated. */
+const PATIENCE_S = 180;
 const KILLS = 5;
 const POUR_MIB = 64;
 const BLOCK = 64 << 10;
@@ -22,9 +24,11 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
     () => fleet.bootBound('one'),
     () => fleet.bootBound('two'),
   );
-  const host = await Talker.onHost(fleet, 'host');
-  const one = await Talker.inVm(oneVm!, 'one', { wait: 'interrupt' });
-  const two = await Talker.inVm(twoVm!, 'two');
+  const [host, one, two] = await Promise.all([
+    Talker.onHost(fleet, 'host'),
+    Talker.inVm(oneVm!, 'one', { wait: 'interrupt' }),
+    Talker.inVm(twoVm!, 'two'),
+  ]);
   const observers = await Observers.start(() => server.status(), host, one, two);
   const { all } = observers;
   for (const from of all)
@@ -54,6 +58,7 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
     await until(
       'all but the held channels are closed',
       async () => (await server.status()).channels === channels,
+      PATIENCE_S,
     );
     const { members } = await server.status();
     t.strictSame(members.map(({ name }) => name).sort(), ['host', 'one', 'two'], 'who was there is there');
@@ -92,7 +97,7 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
     const old = server;
     const pour = host.order('pour', 'two', POUR_MIB, BLOCK);
     server = await ServerProgram.start(fleet.socket, '--supervised', '--replace', ...SIZE);
-    await until('the old one has ended', () => old.process.exitCode !== null);
+    await until('the old one has ended', () => old.process.exitCode !== null, PATIENCE_S);
     t.equal(old.process.exitCode, 0);
     await check(t, 'after-replace');
     t.match(await pour, { blocks: (POUR_MIB << 20) / BLOCK, bad: 0 }, 'the stream went on');
@@ -107,7 +112,7 @@ t.test('the server is killed and upgraded under live VMs', { skip }, async (t) =
       t.equal((await member.order('close')).failed, undefined);
       t.equal(await member.ended(), 0, member.name);
     }
-    await until('nothing is open', async () => (await server.status()).channels === 0);
+    await until('nothing is open', async () => (await server.status()).channels === 0, PATIENCE_S);
     t.equal(await server.stop('SIGINT'), 0);
   });
 
