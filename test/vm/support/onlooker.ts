@@ -6,6 +6,7 @@ import type { Update } from '../../../src/cli/region/source.ts';
 import { ControlClient } from '../../../src/host/control-client.ts';
 import { controlPath } from '../../../src/host/control-path.ts';
 import type { EventReport, MemberSample, MembersReport, RegionSample } from '../../../src/observe/sample.ts';
+import { until } from '../../support/protocol/until.ts';
 import type { Fleet } from './fleet.ts';
 
 /** An emulated guest takes seconds to start a program, and on a busy machine much longer. */
@@ -19,6 +20,20 @@ async function ask<T>(fleet: Fleet, question: (client: ControlClient) => Promise
   } finally {
     client.close();
   }
+}
+
+/** The server asks all members for their counters, and takes the last ones of a member that is late, as emulated ones may be. */
+async function freshSample(fleet: Fleet): Promise<RegionSample> {
+  let sample!: RegionSample;
+  await until(
+    'everybody answers the server in time',
+    async () => {
+      ({ sample } = await ask(fleet, (client) => client.ask({ op: 'sample' })));
+      return sample.members.every(({ state, answered }) => state !== 'active' || answered);
+    },
+    DEADLINE_MS / 1000,
+  );
+  return sample;
 }
 
 export const serversMembers = (fleet: Fleet): Promise<MembersReport> =>
@@ -51,12 +66,12 @@ export async function seesEverybody(t: Test, fleet: Fleet, vm: Vm): Promise<void
     'and as text',
   );
 
-  // The server asks for fresh counters; nothing is sent until they are read in the VM.
-  const asked = (await ask(fleet, (client) => client.ask({ op: 'sample' }))).sample;
+  const asked = await freshSample(fleet);
   const top = await run(vm, 'top', '--once', '--json');
   ended(t, top, 0, 'top --once --json');
   const sample = JSON.parse(top.stdout) as RegionSample;
   const { region, view, sizeBytes, slots, channelEntries, heapBytes } = asked;
+  // Nothing is sent meanwhile.
   t.match(sample, { region, view, sizeBytes, slots, channelEntries, heapBytes, freeHeapBytes: null });
   t.strictSame(sample.members.map(described), truth.members, 'the same members');
   t.strictSame(sample.members.map(traffic), asked.members.map(traffic), 'and what they carried');
