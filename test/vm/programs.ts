@@ -72,6 +72,7 @@ t.test('real programs', async (t) => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
+    t.comment(load.stdout);
     for (const [name, result] of Object.entries(results)) {
       const none = { missing: 0, errors: 0, timeouts: 0, mismatches: 0, non2xx: 0 };
       t.match(result, { ...none, onSharedMemory: 4 }, name);
