@@ -180,7 +180,9 @@ export class Participant {
 
   async #listen(service: string): Promise<Listener | null> {
     const region = this.#region;
-    if (region === null) return null;
+    // Offers are examined by the members: whoever offers before they are known would be refused for good.
+    await this.#ready;
+    if (region === null || region !== this.#region) return null;
     try {
       const listener = await region.listen(service);
       if (region.device.vectors > 0) listener.unref();
