@@ -197,8 +197,12 @@ export class Offers {
     if (tuple === null || region === null) return tuple === null ? 'half-closed' : 'no-region';
     const listening = directory?.listenersAt(tuple.remoteAddress, tuple.remotePort) ?? [];
     const candidates = listening.filter((member) => !connecting.strangers.has(lifeOf(member)));
-    // All of them have said so.
-    if (candidates.length < listening.length && candidates.length === 0) return null;
+    if (candidates.length < listening.length && candidates.length === 0) {
+      // All of them have said that they do not have it; one may not have accepted it yet, on a busy machine.
+      connecting.strangers.clear();
+      this.#retry(socket, connecting);
+      return null;
+    }
     connecting.dataBytes = this.#options.dataBytes;
     let reason: Reason = 'no-peer';
     for (const member of candidates.slice(0, MOST_CANDIDATES)) {
