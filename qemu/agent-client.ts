@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import {
   type Exit,
@@ -26,17 +27,32 @@ interface Handler {
 
 /** The host's end of the guest agent's channel. */
 export class AgentClient {
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #handlers = new Map<number, Handler>();
+  readonly #split = lineSplitter((line) => this.#take(JSON.parse(line) as Reply));
   #next = 1;
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on(
-      'data',
-      lineSplitter((line) => this.#take(JSON.parse(line) as Reply)),
-    );
+    this.#use(socket);
+  }
+
+  /**
+   * The guest is at the other end of this socket from now on, of which nobody has read yet. What the old one still has comes first,
+   * for a line may have begun there; resolves when it has ended, which is for others to bring about. Send nothing meanwhile.
+   */
+  async moveTo(socket: Socket): Promise<void> {
+    const before = this.#socket;
+    this.#socket = socket;
+    if (!before.closed) await once(before, 'close');
+    this.#use(socket);
+    if (this.#handlers.size > 0) socket.ref();
+  }
+
+  #use(socket: Socket): void {
+    socket.on('data', this.#split);
     socket.once('close', () => {
+      if (this.#socket !== socket) return;
       for (const handler of this.#handlers.values()) handler.fail(new Error('the guest is gone'));
       this.#handlers.clear();
     });

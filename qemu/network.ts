@@ -5,10 +5,12 @@ import { isAlive } from './run-directory.ts';
 const prefix = 'ivshmem-net-';
 let made = 0;
 
+type Tap = Extract<Network, { kind: 'tap' }>;
+
 /**
  * An Ethernet bridge in a network namespace of its own, to which VMs are attached by tap devices. Addresses are
- * 10.77.0.N/24; the bridge itself is 10.77.0.254, for programs of the host run inside the namespace. Nothing of it
- * shows in the machine's own namespace, and there is no route out.
+ * 10.77.0.N/24; the bridge itself is 10.77.0.254 unless said otherwise, for programs of the host run inside the namespace.
+ * Nothing of it shows in the machine's own namespace, and there is no route out.
  */
 export class Bridge {
   readonly namespace: string;
@@ -19,14 +21,14 @@ export class Bridge {
   }
 
   /** @throws Error without root. */
-  static async create(): Promise<Bridge> {
+  static async create(address = '10.77.0.254/24'): Promise<Bridge> {
     await sweep();
     const bridge = new Bridge(`${prefix}${process.pid}-${made++}`);
     await command('ip', ['netns', 'add', bridge.namespace]);
     try {
       await bridge.#ip('link', 'set', 'lo', 'up');
       await bridge.#ip('link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0');
-      await bridge.#ip('address', 'add', '10.77.0.254/24', 'dev', 'br0');
+      await bridge.#ip('address', 'add', address, 'dev', 'br0');
       await bridge.#ip('link', 'set', 'br0', 'up');
     } catch (error) {
       await bridge.close();
@@ -35,8 +37,19 @@ export class Bridge {
     return bridge;
   }
 
-  /** A new tap device on the bridge, to be given to one VM as its `network`. */
-  async attach(): Promise<Extract<Network, { kind: 'tap' }>> {
+  /** Lays a cable to another bridge: one network on two hosts. It goes with either of them. */
+  async join(other: Bridge): Promise<void> {
+    const [here, there] = ['to-other', 'to-first'];
+    await this.#ip('link', 'add', here, 'type', 'veth', 'peer', 'name', there, 'netns', other.namespace);
+    await this.#ip('link', 'set', here, 'master', 'br0', 'up');
+    await other.#ip('link', 'set', there, 'master', 'br0', 'up');
+  }
+
+  /**
+   * A new tap device on the bridge, to be given to one VM as its `network`. `guest`: for a VM that has its addresses already, on
+   * another host.
+   */
+  async attach(guest?: Tap): Promise<Tap> {
     const number = ++this.#ports;
     const tap = `tap${number}`;
     await this.#ip('tuntap', 'add', 'dev', tap, 'mode', 'tap', 'vnet_hdr');
@@ -45,8 +58,8 @@ export class Bridge {
       kind: 'tap',
       tap,
       namespace: this.namespace,
-      mac: macAddress(number),
-      address: `10.77.0.${number}/24`,
+      mac: guest?.mac ?? macAddress(number),
+      address: guest?.address ?? `10.77.0.${number}/24`,
     };
   }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { baseImage } from '../guest-image/base.ts';
 import { buildPayload } from '../guest-image/payload.ts';
@@ -71,6 +72,8 @@ export class Vm {
   readonly #exited: Promise<number | null>;
   #qmp: Qmp | undefined;
   #agent: AgentClient | undefined;
+  /** The agent's port of a VM that waits for a migration: what comes there continues what the source was told. */
+  #port: Socket | undefined;
 
   constructor(name: string, directory: string, child: ChildProcess, words: readonly string[]) {
     this.name = name;
@@ -112,7 +115,9 @@ export class Vm {
     try {
       const files = vmFiles(this.directory);
       this.#qmp = await connectQmp(files.qmp, abort.signal);
-      this.#agent = new AgentClient(await connectSocket(files.agent, abort.signal));
+      this.#port = await connectSocket(files.agent, abort.signal);
+      if (this.command.includes('-incoming')) this.#port.unref();
+      else this.#agent = new AgentClient(this.#port);
     } finally {
       clearTimeout(timer);
     }
@@ -170,6 +175,20 @@ export class Vm {
     return await this.#exited;
   }
 
+  /**
+   * The guest of `source` was migrated here: its agent, and the programs that were started through it, are this VM's. Ends the source.
+   */
+  async takeOver(source: Vm): Promise<void> {
+    const agent = source.#agent!;
+    source.#agent = undefined;
+    // What it still has must be read to its end.
+    source.#port = undefined;
+    const moved = agent.moveTo(this.#port!);
+    await source.kill();
+    await moved;
+    this.#agent = agent;
+  }
+
   /** Has the guest power itself off; kills it when it has not after `timeout` milliseconds. */
   async powerOff(timeout = 20_000): Promise<void> {
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), timeout);
@@ -191,6 +210,7 @@ export class Vm {
     if (this.running) this.#child.kill('SIGKILL');
     this.#qmp?.close();
     this.#agent?.close();
+    this.#port?.destroy();
     rmSync(this.directory, { recursive: true, force: true });
     live.delete(this);
   }

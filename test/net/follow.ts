@@ -108,7 +108,11 @@ t.test('from one region to another and back', { timeout: 120_000 }, async (t) =>
   const openRegion = async (): Promise<Region> => {
     if (plugged === null) throw new Error('no device');
     member = await joinUnpluggable(plugged, { name: 'mover', ...ADDRESSES });
-    return member.region;
+    const { region } = member;
+    const membership = region.membership.bind(region);
+    // Members are known late: whoever is told of a listener before would be refused for good.
+    region.membership = (options) => delay(200).then(() => membership(options));
+    return region;
   };
   // Also a device that nobody has: files that come and go in this folder are the nodes of devices.
   const folder = join(directory, 'dev');
