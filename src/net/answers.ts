@@ -87,7 +87,9 @@ export class Answers {
     const { members, directory } = this.#place;
     if (members?.self?.state === 'leaving') return 'leaving';
     const member = members?.get(channel.peer);
-    if (!member || !directory?.owns(channel.peer, tuple.localAddress)) return 'foreign-address';
+    // Its channel can be here before the view in which it joins.
+    if (!member) return 'busy';
+    if (!directory?.owns(channel.peer, tuple.localAddress)) return 'foreign-address';
     const known = lifeOf(member);
     const key = keyOf(turned(tuple));
     const often = (this.#unknown.get(known) ?? 0) > MOST_UNKNOWN;
