@@ -8,8 +8,8 @@ interface Flags {
   readonly uri?: string;
   readonly socket?: string;
   readonly toSocket?: string;
-  readonly toBus?: string;
-  readonly member?: string;
+  readonly toBus?: string[];
+  readonly member?: string[];
   readonly drainTimeout: number;
   readonly unplugTimeout: number;
   readonly timeout: number;
@@ -21,9 +21,9 @@ export function register(program: Command): void {
   program
     .command('migrate')
     .description(
-      'migrate a running VM with its ivshmem device to another host (on its host, docs/migrate.md)',
+      'migrate a running VM with its ivshmem devices to another host (on its host, docs/migrate.md)',
     )
-    .argument('<device>', 'ID of the ivshmem-doorbell device in QEMU')
+    .argument('<device...>', 'IDs in QEMU of all ivshmem-doorbell devices of the VM')
     .requiredOption('--qmp <socket>', 'QMP of the source: a UNIX socket, or host:port')
     .requiredOption('--to-qmp <socket>', 'QMP of the destination, which was started with -incoming')
     .option('--uri <uri>', 'where the destination waits, as the source reaches it (default: asked of it)')
@@ -32,10 +32,10 @@ export function register(program: Command): void {
       "socket of the source's server (default: IVSHMEM_SOCKET, else /run/ivshmem/default.sock)",
     )
     .option('--to-socket <path>', "socket of the destination's server, on its host (default: as --socket)")
-    .option('--to-bus <bus>', 'for the device at the destination (default: as at the source)')
+    .option('--to-bus <bus...>', 'for each device at the destination (default: as at the source)')
     .option(
-      '--member <member>',
-      'name or slot of the member in the VM (default: found by the process of QEMU)',
+      '--member <member...>',
+      'names or slots of the members in the VM (default: found by the process of QEMU)',
     )
     .option('--drain-timeout <seconds>', 'for connections to go back to TCP', seconds, 10)
     .option('--unplug-timeout <seconds>', 'for the guest to let go of the device', seconds, 60)
@@ -45,10 +45,9 @@ export function register(program: Command): void {
     .action(run);
 }
 
-async function run(device: string, flags: Flags): Promise<void> {
+async function run(devices: string[], flags: Flags): Promise<void> {
   const { Migration } = await import('../migrate/migrate.ts');
   const { DEFAULT_SOCKET } = await import('./region/source.ts');
-  const { member } = flags;
   const socket = flags.socket ?? (process.env.IVSHMEM_SOCKET || DEFAULT_SOCKET);
   const abort = new AbortController();
   const stop = (): void => abort.abort();
@@ -58,8 +57,8 @@ async function run(device: string, flags: Flags): Promise<void> {
   const say = flags.json ? (line: string): void => void process.stderr.write(`${line}\n`) : printLine;
   const migration = await Migration.open(
     {
-      ...{ device, socket, toSocket: flags.toSocket ?? socket, uri: flags.uri, toBus: flags.toBus },
-      member: member !== undefined && /^\d+$/.test(member) ? Number(member) : member,
+      ...{ devices, socket, toSocket: flags.toSocket ?? socket, uri: flags.uri, toBuses: flags.toBus },
+      members: flags.member?.map((member) => (/^\d+$/.test(member) ? Number(member) : member)),
       drainMs: flags.drainTimeout * 1000,
       unplugMs: flags.unplugTimeout * 1000,
       migrateMs: flags.timeout * 1000,
@@ -74,8 +73,8 @@ async function run(device: string, flags: Flags): Promise<void> {
       if (flags.json) printJson(report);
       return;
     }
-    const { facts, there, uri, running, member } = await migration.check();
-    if (flags.json) printJson({ device: facts, there, uri, running, member });
+    const plan = await migration.check();
+    if (flags.json) printJson(plan);
     else printLine('nothing stands in the way');
   } finally {
     for (const signal of signals) process.off(signal, stop);

@@ -16,13 +16,13 @@ export const migrateErrors = {
     kind: 'failure',
   },
   ERR_IVSHMEM_MIGRATE_CHECK: {
-    attempted: 'migrate the VM with the device {device}',
+    attempted: 'migrate the VM with {device}',
     why: '{why}',
     remedy: '{hint} Nothing was changed.',
     kind: 'failure',
   },
   ERR_IVSHMEM_MIGRATE_UNPLUG: {
-    attempted: 'unplug the device {device} at the source',
+    attempted: 'unplug {device} at the source',
     why: '{why}',
     remedy:
       'The VM stays where it is. Its guest has to run and to know PCI hot-plug; a program in it that keeps the device open must let go of it.',
@@ -32,18 +32,18 @@ export const migrateErrors = {
     attempted: 'migrate the VM to {to}',
     why: '{why}',
     remedy:
-      'The VM goes on at the source, its device plugged in again. Start the destination anew (`-incoming`) before the next attempt.',
+      'The VM goes on at the source, its devices plugged in again. Start the destination anew (`-incoming`) before the next attempt.',
     kind: 'failure',
   },
   ERR_IVSHMEM_MIGRATE_RETURN: {
     attempted: 'bring the VM back into its state before the migration to {to}',
     why: '{why}',
     remedy:
-      'Its connections are on TCP. At the source: `cont` if it is paused, chardev-add and device_add for the device {device}.',
+      'Its connections are on TCP. At the source: `cont` if it is paused, chardev-add and device_add for {device}.',
     kind: 'failure',
   },
   ERR_IVSHMEM_MIGRATE_PLUG: {
-    attempted: 'plug the device {device} in at the destination',
+    attempted: 'plug {device} in at the destination',
     why: '{why}',
     remedy:
       'The VM runs at the destination, with its connections on TCP. See that a server listens on {socket} there and admits QEMU, then use chardev-add and device_add.',

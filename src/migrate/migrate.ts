@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { ControlClient } from '../host/control-client.ts';
 import { controlPath } from '../host/control-path.ts';
-import { type MigrateOptions, makePlan, type Plan } from './plan.ts';
+import { type DevicePlan, type MigrateOptions, makePlan, type Plan } from './plan.ts';
 import { Qmp } from './qmp.ts';
 import { transfer } from './transfer.ts';
 import { QemuVm, whyOf } from './vm.ts';
@@ -16,12 +16,12 @@ export type Tell = (step: 'check' | 'drain' | 'unplug' | 'migrate' | 'plug' | 'r
 
 /** What was done, and how long each step took, milliseconds. */
 export interface MigrationReport {
-  readonly device: string;
-  /** Null: no program in the guest had the device. */
-  readonly member: { readonly slot: number; readonly epoch: number; readonly name: string } | null;
+  readonly devices: readonly string[];
+  /** Those whose programs in the guest had a device. */
+  readonly members: readonly { readonly slot: number; readonly epoch: number; readonly name: string }[];
   readonly uri: string;
-  /** Channels that were left after draining; null when there was no member. */
-  readonly channels: number | null;
+  /** Channels that were left after draining. */
+  readonly channels: number;
   readonly drainMs: number;
   readonly unplugMs: number;
   readonly migrateMs: number;
@@ -32,8 +32,8 @@ export interface MigrationReport {
 }
 
 /**
- * A connection to both QEMUs of a migration. `check` looks and changes nothing; `run` has the member's connections leave shared
- * memory, unplugs the device, migrates, and plugs the device in at the destination.
+ * A connection to both QEMUs of a migration. `check` looks and changes nothing; `run` has the members' connections leave shared
+ * memory, unplugs the devices, migrates, and plugs the devices in at the destination.
  */
 export class Migration {
   readonly #options: MigrateOptions;
@@ -81,20 +81,20 @@ export class Migration {
   /** Throws ERR_IVSHMEM_MIGRATE_CHECK when something stands in the way, and what QEMU and the server say. */
   async check(): Promise<Plan> {
     const plan = await makePlan(this.#options, this.#source, this.#pid, this.#destination);
-    const { member, uri, facts } = plan;
-    const whom = member === null ? 'in use by nobody' : `of the member ${member.name}`;
-    this.#tell('check', `${facts.id} on ${facts.bus}, ${whom}; to ${uri}`);
+    const { devices, members, uri } = plan;
+    const what = devices.map(({ facts }) => `${facts.id} on ${facts.bus}`).join(', ');
+    const names = members.map(({ name }) => name).join(', ');
+    this.#tell('check', `${what}, ${names === '' ? 'in use by nobody' : `in use by ${names}`}; to ${uri}`);
     return plan;
   }
 
   /**
-   * Throws ERR_IVSHMEM_MIGRATE_UNPLUG and _FAILED when the VM is where it was, with its device, _RETURN when that could not be had,
-   * and _PLUG when it is at the destination without its device. No connection is lost by any of them.
+   * Throws ERR_IVSHMEM_MIGRATE_UNPLUG and _FAILED when the VM is where it was, with its devices, _RETURN when that could not be had,
+   * and _PLUG when it is at the destination without them. No connection is lost by any of them.
    */
   async run(): Promise<MigrationReport> {
-    const { device } = this.#options;
     const plan = await this.check();
-    const { member, uri } = plan;
+    const { members, uri } = plan;
     let start = performance.now();
     const lap = (): number => {
       const now = performance.now();
@@ -102,22 +102,22 @@ export class Migration {
       start = now;
       return ms;
     };
-    const channels = member === null ? null : await this.#drain(member.slot);
+    const channels = await this.#drain(members.map(({ slot }) => slot));
     const drainMs = lap();
-    if (channels !== null) this.#tell('drain', `${channels} channels are left (${drainMs} ms)`);
+    if (members.length > 0) this.#tell('drain', `${channels} channels are left (${drainMs} ms)`);
     await this.#unplug(plan);
     const unplugMs = lap();
-    this.#tell('unplug', `${device} is unplugged (${unplugMs} ms)`);
+    this.#tell('unplug', `${this.#names} unplugged (${unplugMs} ms)`);
     const state = await this.#migrate(plan);
     const migrateMs = lap();
     const downtimeMs = state.downtime ?? null;
     this.#tell('migrate', `completed (${migrateMs} ms, guest stopped for ${downtimeMs ?? '?'} ms)`);
     await this.#plug(plan);
     const plugMs = lap();
-    this.#tell('plug', `${device} is plugged in at the destination (${plugMs} ms)`);
+    this.#tell('plug', `${this.#names} plugged in at the destination (${plugMs} ms)`);
     return {
-      device,
-      member: member && { slot: member.slot, epoch: member.epoch, name: member.name },
+      devices: this.#options.devices,
+      members: members.map(({ slot, epoch, name }) => ({ slot, epoch, name })),
       ...{ uri, channels, drainMs, unplugMs, migrateMs, downtimeMs },
       transferredBytes: state.ram?.transferred ?? null,
       plugMs,
@@ -130,27 +130,35 @@ export class Migration {
     this.#destination.qmp.close();
   }
 
-  async #drain(slot: number): Promise<number> {
-    const ms = this.#options.drainMs;
-    return this.#ask(async (client) => {
-      const { channels } = await client.ask({ op: 'drain', member: slot, migrates: true, ms });
-      return channels;
-    });
+  get #names(): string {
+    return this.#options.devices.join(', ');
   }
 
-  async #unplug({ facts, member }: Plan): Promise<void> {
-    const { device, unplugMs } = this.#options;
-    let cause: unknown;
+  /** Resolves with how many channels are left. */
+  async #drain(slots: readonly number[]): Promise<number> {
+    const ms = this.#options.drainMs;
+    const left = slots.map((member) =>
+      this.#ask((client) => client.ask({ op: 'drain', member, migrates: true, ms })),
+    );
+    return (await Promise.all(left)).reduce((sum, { channels }) => sum + channels, 0);
+  }
+
+  async #unplug(plan: Plan): Promise<void> {
+    const { unplugMs } = this.#options;
+    const gone: DevicePlan[] = [];
     try {
-      this.#signal.throwIfAborted();
-      if (await this.#source.unplug(facts, unplugMs)) return;
-      cause = new Error(`its guest did not let go of it within ${unplugMs / 1000} s`);
-      if (this.#signal.aborted) cause = new Error('interrupted');
-    } catch (error) {
-      cause = error;
+      for (const each of plan.devices) {
+        this.#signal.throwIfAborted();
+        if (!(await this.#source.unplug(each.facts, unplugMs)))
+          throw new Error(`its guest did not let go of ${each.facts.id} within ${unplugMs / 1000} s`);
+        gone.push(each);
+      }
+    } catch (cause) {
+      const why = this.#signal.aborted ? 'interrupted' : whyOf(cause);
+      for (const { slot } of plan.members) await this.#undrain(slot);
+      if (gone.length > 0) await this.#goBack({ ...plan, devices: gone }, why);
+      throw new IvshmemError('ERR_IVSHMEM_MIGRATE_UNPLUG', { device: this.#names, why }, { cause });
     }
-    if (member !== null) await this.#undrain(member.slot);
-    throw new IvshmemError('ERR_IVSHMEM_MIGRATE_UNPLUG', { device, why: whyOf(cause) }, { cause });
   }
 
   async #undrain(slot: number): Promise<void> {
@@ -177,30 +185,34 @@ export class Migration {
     }
   }
 
-  /** The guest goes on at the source, with its device. */
-  async #goBack({ facts, uri, running }: Plan, first: string): Promise<void> {
-    const { device, socket } = this.#options;
-    this.#tell('return', `${first}; the device is plugged in again at the source`);
+  /** The guest goes on at the source, with its devices. */
+  async #goBack({ devices, uri, running }: Plan, first: string): Promise<void> {
+    const device = devices.map(({ facts }) => facts.id).join(', ');
+    this.#tell('return', `${first}; ${device} plugged in again at the source`);
     try {
       if (running && !(await this.#runs(this.#source))) await this.#source.ask('cont');
-      await this.#source.plug(facts, socket);
+      for (const { facts } of devices) await this.#source.plug(facts, this.#options.socket);
     } catch (cause) {
       const why = `${first}, and then: ${whyOf(cause)}`;
       throw new IvshmemError('ERR_IVSHMEM_MIGRATE_RETURN', { to: uri, device, why }, { cause });
     }
   }
 
-  async #plug({ there, running }: Plan): Promise<void> {
-    const { device, toSocket } = this.#options;
+  async #plug({ devices, running }: Plan): Promise<void> {
+    const { toSocket } = this.#options;
     const vm = this.#destination;
     try {
       const runs = await this.#runs(vm);
-      await vm.plug(there, toSocket);
+      for (const { there } of devices) await vm.plug(there, toSocket);
       // A destination that was started with -S.
       if (running && !runs) await vm.ask('cont');
     } catch (cause) {
       const why = whyOf(cause);
-      throw new IvshmemError('ERR_IVSHMEM_MIGRATE_PLUG', { device, why, socket: toSocket }, { cause });
+      throw new IvshmemError(
+        'ERR_IVSHMEM_MIGRATE_PLUG',
+        { device: this.#names, why, socket: toSocket },
+        { cause },
+      );
     }
   }
 

@@ -68,10 +68,14 @@ export class Peers {
     return [...this.#linked.values()].map(({ peer }) => peer);
   }
 
-  /** A member is there, or says something else of itself. */
+  /** A member is there, or something else is said of it. */
   consider(slot: number): void {
+    if (slot === this.#region.slot) {
+      this.#considerOthers(slot);
+      return;
+    }
     const member = this.#membership.get(slot);
-    if (this.#closed || member === null || slot === this.#region.slot) return;
+    if (this.#closed || member === null) return;
     const found = this.#offerOf(member);
     const linked = this.#linked.get(slot);
     if (linked !== undefined) {
@@ -128,9 +132,13 @@ export class Peers {
     for (const linked of [...this.#linked.values()]) this.#unlink(linked, 'closed-here');
   }
 
-  /** What a member offers, as far as nobody else has its addresses and we can reach them; null without any. */
+  /**
+   * What a member offers, as far as nobody else has its addresses and we can reach them; null without any, and while it or we are to
+   * leave: then packets take another way before the device goes.
+   */
   #offerOf(member: Member): { peer: TunPeer; service: string } | null {
-    const { slot, name } = member;
+    const { slot, name, state } = member;
+    if (state === 'leaving' || this.#membership.self?.state === 'leaving') return null;
     const taken = new Set<string>();
     for (const { peer } of this.#linked.values())
       if (peer.slot !== slot) for (const address of peer.addresses) taken.add(address);
@@ -190,8 +198,13 @@ export class Peers {
     this.#options.went(linked.peer, why);
     this.#considerLater(slot);
     // Somebody else may have waited for these addresses.
-    for (const member of this.#closed ? [] : this.#membership.list())
-      if (member.slot !== slot) this.consider(member.slot);
+    this.#considerOthers(slot);
+  }
+
+  #considerOthers(than: number): void {
+    if (this.#closed) return;
+    const own = this.#region.slot;
+    for (const { slot } of this.#membership.list()) if (slot !== than && slot !== own) this.consider(slot);
   }
 
   /** A member that comes back says so; this is for one that is still there. */

@@ -48,12 +48,17 @@ async function setScene(t: Test): Promise<Scene> {
   const plug = async (socket: string): Promise<void> => {
     const member = await joinUnpluggable(socket, { name: 'guest', addresses: [] });
     regions.push(member.region);
-    source.onUnplug = () => member.unplug();
+    source.onUnplug = (id) => {
+      if (id === 'shm0') member.unplug();
+    };
   };
   await plug(sockets[0]);
   await until('the guest is seen', () => seen.length === 1);
   const plugging: Promise<void>[] = [];
-  for (const qemu of [source, destination]) qemu.onPlug = (socket) => void plugging.push(plug(socket));
+  for (const qemu of [source, destination])
+    qemu.onPlug = (id, socket) => {
+      if (id === 'shm0') plugging.push(plug(socket));
+    };
   const said: string[] = [];
   const migrations: Migration[] = [];
   t.teardown(async () => {
@@ -65,7 +70,7 @@ async function setScene(t: Test): Promise<Scene> {
   });
   const migration = async (more: object = {}, signal = new AbortController().signal): Promise<Migration> => {
     const options = {
-      ...{ device: 'shm0', socket: sockets[0], toSocket: sockets[1], member: 'guest' },
+      ...{ devices: ['shm0'], socket: sockets[0], toSocket: sockets[1], members: ['guest'] },
       ...{ drainMs: 5000, unplugMs: 5000, migrateMs: 20_000, ...more },
     };
     const qmp = { source: source.path, destination: destination.path };
@@ -84,12 +89,16 @@ t.test('drains, unplugs, migrates, plugs in', async (t) => {
   const { sockets, source, destination, seen, said, migration } = await setScene(t);
   const one = await migration();
   const plan = await one.check();
-  t.match(plan, { facts: { bus: 'port0', vectors: 2 }, running: true, member: { name: 'guest' } });
+  t.match(plan, {
+    devices: [{ facts: { bus: 'port0', vectors: 2 } }],
+    running: true,
+    members: [{ name: 'guest' }],
+  });
   t.strictSame(source.did, [], 'a check changes nothing');
   const report: MigrationReport = await one.run();
   t.match(report, {
-    device: 'shm0',
-    member: { name: 'guest', epoch: 1 },
+    devices: ['shm0'],
+    members: [{ name: 'guest', epoch: 1 }],
     uri: `unix:${destination.path}.in`,
     channels: 0,
     downtimeMs: 7,
@@ -146,7 +155,7 @@ const cases: readonly Case[] = [
     source: { unplug: 'never' },
     options: { unplugMs: 100 },
     code: 'ERR_IVSHMEM_MIGRATE_UNPLUG',
-    says: /did not let go of it within 0\.1 s/,
+    says: /did not let go of shm0 within 0\.1 s/,
     did: ['device_del'],
     seen: STAYS,
   },
@@ -240,6 +249,45 @@ for (const { what, source, destination, options, code, says, did, seen } of case
     if (back) t.equal(scene.source.chardevs.get('shm'), scene.sockets[0]);
   });
 
+/** A second device, which no program has. */
+function addDevice({ source, sockets }: Scene): void {
+  source.devices.set('shm1', { driver: 'ivshmem-doorbell', chardev: 'more', vectors: 2, bus: 'port1' });
+  source.chardevs.set('more', sockets[0]);
+}
+
+t.test('two devices go together', async (t) => {
+  const scene = await setScene(t);
+  addDevice(scene);
+  const { source, destination, sockets } = scene;
+  const one = await scene.migration({ devices: ['shm0', 'shm1'], toBuses: ['port4', 'port5'] });
+  t.match(await one.run(), { devices: ['shm0', 'shm1'], members: [{ name: 'guest' }] });
+  t.strictSame(source.did, [...UNPLUG, ...UNPLUG, 'migrate']);
+  t.strictSame(destination.did, [...PLUG, ...PLUG]);
+  t.strictSame(
+    [destination.devices.get('shm0')!.bus, destination.devices.get('shm1')!.bus],
+    ['port4', 'port5'],
+  );
+  t.strictSame(
+    [...destination.chardevs],
+    [
+      ['shm', sockets[1]],
+      ['more', sockets[1]],
+    ],
+  );
+});
+
+t.test('the guest lets go of the first device only: that one comes back', async (t) => {
+  const scene = await setScene(t);
+  addDevice(scene);
+  const { source } = scene;
+  Object.assign(source.faults, { unplug: 'refused', keeps: 'shm1' });
+  const one = await scene.migration({ devices: ['shm0', 'shm1'] });
+  await t.rejects(one.run(), { code: 'ERR_IVSHMEM_MIGRATE_UNPLUG', message: /the guest refuses/ });
+  t.strictSame(source.did, [...UNPLUG, 'device_del', ...PLUG]);
+  t.strictSame([...source.devices.keys()].sort(), ['shm0', 'shm1']);
+  await until('it is back', () => scene.seen.at(-1) === 'guest joins');
+});
+
 t.test('interrupted in the middle: everything is as before', async (t) => {
   const { source, seen, migration } = await setScene(t);
   source.faults.migration = 'never';
@@ -262,9 +310,10 @@ t.test('what is seen beforehand changes nothing', async (t) => {
     await t.rejects(one.run(), { code: 'ERR_IVSHMEM_MIGRATE_CHECK', message: says });
     one.close();
   };
-  await refused(/no device of that name/, { device: 'shm1' });
-  await refused(/no member named nobody/, { member: 'nobody' });
-  await refused(/several members of the QEMU/, { member: undefined });
+  await refused(/no device of that name/, { devices: ['shm1'] });
+  await refused(/named twice/, { devices: ['shm0', 'shm0'] });
+  await refused(/no member named nobody, not 1/, { members: ['nobody'] });
+  await refused(/2 members of the QEMU .*, not 1/, { members: undefined });
   device.driver = 'ivshmem-plain';
   await refused(/of the type ivshmem-plain/);
   device.driver = 'ivshmem-doorbell';
@@ -307,7 +356,7 @@ t.test('as a command', async (t) => {
   const checked = await ivshmem(...words, ...where, '--check');
   t.match(checked, {
     code: 0,
-    output: /check: shm0 on port0, of the member guest.*\nnothing stands in the way/,
+    output: /check: shm0 on port0, in use by guest; .*\nnothing stands in the way/,
   });
   const wrong = await ivshmem('shm1', ...words.slice(1), ...where);
   t.match(wrong, { code: 1, output: /ERR_IVSHMEM_MIGRATE_CHECK/ });

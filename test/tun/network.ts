@@ -1,5 +1,7 @@
 /** Interfaces with the addresses that the machines have on a network: whoever is there carries the packets. */
 import t from 'tap';
+import { ControlClient } from '../../src/host/control-client.ts';
+import { controlPath } from '../../src/host/control-path.ts';
 import { serveRegion } from '../support/busy-region.ts';
 import { Namespace, noTun } from './support/namespaces.ts';
 
@@ -34,15 +36,34 @@ t.test('an address of a network and of an interface', { skip }, async (t) => {
   t.equal(way(), 'eth0');
 
   const tunA = a.tun(t, socket, 'a', '10.77.0.1/24');
-  for (const round of [1, 2]) {
-    const tunB = b.tun(t, socket, 'b', '10.77.0.2/24');
-    await tunA.says(new RegExp(`(^\\+ b 10\\.77\\.0\\.2$[^]*){${round}}`, 'm'));
+  const server = await ControlClient.connect(controlPath(socket));
+  t.teardown(() => server.close());
+  const comes = (n: number) => tunA.says(new RegExp(`(^\\+ b 10\\.77\\.0\\.2$[^]*){${n}}`, 'm'));
+  const goes = (n: number) => tunA.says(new RegExp(`(^- b 10\\.77\\.0\\.2: (died|closed)$[^]*){${n}}`, 'm'));
+
+  let tunB = b.tun(t, socket, 'b', '10.77.0.2/24');
+  await comes(1);
+  for (const [i, member] of ['b', 'a'].entries()) {
+    const { channels } = await server.ask({ op: 'drain', member, migrates: false, ms: 60_000 });
+    t.equal(channels, 0, `${member} is to leave: no channel is left`);
+    await goes(i + 1);
+    t.equal(way(), 'eth0');
+    await goesOn();
+    await server.ask({ op: 'undrain', member });
+    await comes(i + 2);
+    t.equal(way(), 'ivshm0');
+    await goesOn();
+  }
+
+  for (const [i, signal] of (['SIGKILL', 'SIGINT'] as const).entries()) {
+    if (i > 0) tunB = b.tun(t, socket, 'b', '10.77.0.2/24');
+    await comes(3 + i);
     await tunB.says(/^\+ a 10\.77\.0\.1$/m);
     t.equal(way(), 'ivshm0');
     await goesOn();
-    tunB.child.kill(round === 1 ? 'SIGKILL' : 'SIGINT');
+    tunB.child.kill(signal);
     await tunB.ended;
-    await tunA.says(new RegExp(`(^- b 10\\.77\\.0\\.2: (died|closed)$[^]*){${round}}`, 'm'));
+    await goes(3 + i);
     t.equal(way(), 'eth0');
     await goesOn();
   }

@@ -14,6 +14,8 @@ export interface Faults {
   refuse?: Record<string, string>;
   /** What becomes of device_del; `deleted` unless said otherwise. */
   unplug?: 'deleted' | 'refused' | 'never';
+  /** The one device for which `unplug` holds; any, unless given. */
+  keeps?: string;
   /** What becomes of a migration; `completed` unless said otherwise. */
   migration?: 'completed' | 'failed' | 'never' | 'dies';
   /** It greets nobody, as a monitor that has another client. */
@@ -37,8 +39,8 @@ export class FakeQemu {
   /** Where a migration goes. */
   destination: FakeQemu | null = null;
   /** A device was unplugged, or plugged in behind that socket. */
-  onUnplug = (): void => {};
-  onPlug = (_socket: string): void => {};
+  onUnplug = (_id: string): void => {};
+  onPlug = (_id: string, _socket: string): void => {};
   readonly #server: Server;
   readonly #clients = new Set<Socket>();
   #migration: Arguments = {};
@@ -127,7 +129,7 @@ export class FakeQemu {
       case 'device_add': {
         const { driver, chardev, vectors, bus } = given as unknown as FakeDevice;
         this.devices.set(id, { driver, chardev, vectors, bus });
-        this.onPlug(this.chardevs.get(chardev)!);
+        this.onPlug(id, this.chardevs.get(chardev)!);
         return {};
       }
       case 'migrate':
@@ -152,14 +154,15 @@ export class FakeQemu {
   }
 
   #unplug(id: string): object {
-    const { unplug = 'deleted' } = this.faults;
+    const { keeps = id } = this.faults;
+    const unplug = keeps === id ? (this.faults.unplug ?? 'deleted') : 'deleted';
     const path = `/machine/peripheral/${id}`;
     // A part of it that has no name is deleted as well.
     this.#event('DEVICE_DELETED', { path: `${path}/msix` });
     if (unplug === 'refused') this.#event('DEVICE_UNPLUG_GUEST_ERROR', { device: id, path });
     if (unplug !== 'deleted') return {};
     this.devices.delete(id);
-    this.onUnplug();
+    this.onUnplug(id);
     this.#event('DEVICE_DELETED', { device: id, path });
     return {};
   }

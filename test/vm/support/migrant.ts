@@ -33,9 +33,9 @@ export class Migrant {
     this.#write = write;
   }
 
-  /** As the unprivileged user `app`, in a VM whose device is bound or will be. */
-  static async inVm(vm: Vm, name: string): Promise<Migrant> {
-    const env = { IVSHMEM_NAME: name, IVSHMEM_TLS: 'all' };
+  /** As the unprivileged user `app`, in a VM whose device at a PCI address is bound or will be. */
+  static async inVm(vm: Vm, name: string, device: string): Promise<Migrant> {
+    const env = { IVSHMEM_NAME: name, IVSHMEM_TLS: 'all', IVSHMEM_DEVICE: device };
     const process = vm.spawn(guestProgram('migrant'), { user: 'app', env });
     let ended = '';
     process.wait().then(
