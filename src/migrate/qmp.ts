@@ -37,7 +37,9 @@ export class Qmp extends EventEmitter<{ event: [QmpEvent]; greeting: []; close: 
     super();
     this.place = place;
     this.#socket = socket;
-    createInterface({ input: socket }).on('line', (line) => this.#take(line));
+    const lines = createInterface({ input: socket }).on('line', (line) => this.#take(line));
+    // A reset is told twice, by the lines and by the socket; its close tells what is lost.
+    lines.on('error', () => {});
     socket.on('error', () => socket.destroy());
     socket.once('close', () => {
       for (const { command, reject } of this.#pending.values()) reject(this.#gone(command));
