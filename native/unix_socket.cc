@@ -67,6 +67,15 @@ Napi::Value SocketCredentials(const Napi::CallbackInfo& info) {
   return result;
 }
 
+/** The peer reads an end of stream after what it has not read yet; it is heard on. */
+Napi::Value SocketEnd(const Napi::CallbackInfo& info) {
+  // ENOTCONN: it is gone already, which its reader finds out.
+  if (shutdown(Arguments(info).Fd(0), SHUT_WR) < 0 && errno != ENOTCONN) {
+    ThrowErrno(info.Env(), "shutdown");
+  }
+  return info.Env().Undefined();
+}
+
 Napi::Value SocketSendBuffer(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   const int fd = arguments.Fd(0);
@@ -82,6 +91,7 @@ void DefineUnixSocket(Napi::Env, Napi::Object exports) {
   Export<SocketAccept>(exports, "socketAccept");
   Export<SocketConnect>(exports, "socketConnect");
   Export<SocketCredentials>(exports, "socketCredentials");
+  Export<SocketEnd>(exports, "socketEnd");
   Export<SocketSendBuffer>(exports, "socketSendBuffer");
 }
 

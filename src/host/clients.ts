@@ -120,8 +120,14 @@ export class Clients {
     if (!taken) this.#refuse(socket, credentials, 'full');
   }
 
-  /** The client of a slot that an earlier server gave it; it gets what it was not sent yet. Owns the socket. */
+  /**
+   * The client of a slot that an earlier server gave it; it gets what it was not sent yet. Owns the socket.
+   *
+   * A client of whom it is in doubt what it was sent gets an end instead: without all messages it hangs up and asks again, with all
+   * of them it has no more to hear. Its slot is not given to others before it hung up, for it may have begun to use it.
+   */
   adopt(slot: Slot, socket: number): void {
+    if (slot.sent === SENT_IN_DOUBT) binding.socketEnd(socket);
     this.#serve(slot, socket, slot.sent);
   }
 

@@ -13,7 +13,7 @@ export const REFUSED_FD_LIMIT = 1003;
 
 /**
  * In place of the number of messages sent, while some are being sent: a server that dies then leaves nobody who knows how many the
- * client has, and the client must be let go.
+ * client has: the next one only tells it that there are no more.
  */
 export const SENT_IN_DOUBT = 0xffffffff;
 

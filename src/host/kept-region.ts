@@ -1,10 +1,9 @@
 import { closeSync } from 'node:fs';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { openControl, openListener, Undo } from './fresh-region.ts';
-import { SENT_IN_DOUBT } from './handshake.ts';
 import { Journal } from './journal.ts';
 import type { RegionKeeper } from './keeper.ts';
-import { bellPart, clientPart, type KeptRegion } from './kept.ts';
+import { bellPart, type KeptRegion } from './kept.ts';
 import { adopted, type Listener } from './listener.ts';
 import { adoptDirectory, adoptMemory, openDirectory, type RegionMemory } from './memory-source.ts';
 import { type RegionRecords, readRecords } from './records.ts';
@@ -56,14 +55,6 @@ export function keptSources(
     undo.add(clients, () => {
       for (const fd of clients.values()) closeSync(fd);
     });
-    for (const { id, sent } of records.slots) {
-      const socket = clients.get(id);
-      if (sent !== SENT_IN_DOUBT || socket === undefined) continue;
-      // Its end is noticed only when nobody holds it any more.
-      clients.delete(id);
-      closeSync(socket);
-      keeper.forget(clientPart(id));
-    }
     check(config, eventfds, records);
     const old = {
       directory: kept.take('directory'),

@@ -47,6 +47,8 @@ export interface Binding {
   socketConnect(path: string): number;
   /** SO_PEERCRED of a connected socket. */
   socketCredentials(fd: number): { pid: number; uid: number; gid: number };
+  /** Nothing more is sent: the peer reads an end of stream (SHUT_WR). What it says is still heard. */
+  socketEnd(fd: number): void;
   /** SO_SNDBUF (bytes asked; the kernel may clamp). */
   socketSendBuffer(fd: number, bytes: number): void;
   /**

@@ -1,14 +1,18 @@
 import { closeSync, readdirSync, writeSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { openHost } from '../../src/backend/host.ts';
+import { SENT_IN_DOUBT } from '../../src/host/handshake.ts';
 import { createServer, type IvshmemServer, type Keeper } from '../../src/host/index.ts';
+import { Journal } from '../../src/host/journal.ts';
 import { keptName } from '../../src/host/kept.ts';
 import { Link } from '../../src/host/link.ts';
 import { Parcel, sendParcel } from '../../src/host/parcel.ts';
+import { MemfdStorage } from '../../src/host/storage.ts';
 import { open } from '../../src/index.ts';
 import { binding } from '../../src/native/binding.ts';
 import { ask, echoMember } from '../support/echo-members.ts';
 import { until } from '../support/protocol/until.ts';
+import { RawMember } from '../support/raw-member.ts';
 
 const name = 'a.b';
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
@@ -115,6 +119,39 @@ t.test('a region goes on where the last server left it', async (t) => {
   t.equal(keeper.kept.size, 0, 'nothing is kept of a region that has ended');
   lost.close();
   await until('all descriptors are closed', () => descriptors() <= before);
+});
+
+t.test('a server that died while it sent, and nobody knows how much', async (t) => {
+  const { socket, server, keeper, region } = await start(t);
+  // One has everything, the other, as far as it knows, may get more.
+  const whole = await RawMember.join(socket);
+  t.teardown(() => whole.die());
+  const waiting = binding.socketConnect(socket);
+  await until('both have a slot', () => server.status().regions[0]!.members.length === 2);
+  const kept = await duplicates(keeper.kept);
+  server.regions[0]!.freeze();
+  server.regions[0]!.abandon();
+  const journal = Journal.load(new MemfdStorage(kept.get(keptName(name, 'state'))!), name);
+  for (const [key, record] of journal.entries())
+    if (/^slot\.[1-9]/.test(key) && (record as { sent: number }).sent > 0)
+      journal.append([[key, { ...(record as object), sent: SENT_IN_DOUBT }]]);
+
+  const next = await createServer({ regions: [region] }, { keeper, kept });
+  t.teardown(() => next.close());
+  const occupied = () => next.status().regions[0]!.members.map(({ slot }) => slot);
+  t.same(occupied(), [1, 2], 'no slot is given to others while its client is there');
+  const [status] = await whole.hello('whole');
+  t.equal(status, 0, 'who has everything becomes a member');
+  const other = await open({ socket, name: 'other' });
+  t.equal(other.slot, 3);
+  await other.close();
+  let messages = 0;
+  while (binding.receiveMessage(waiting)) messages++;
+  t.equal(binding.receiveMessage(waiting), undefined, `an end after ${messages} messages`);
+  closeSync(waiting);
+  await until('its slot is free', () => occupied().join() === '1');
+  whole.die();
+  await until('all are gone', () => occupied().length === 0);
 });
 
 t.test('what cannot be taken up is refused, and left as it is', async (t) => {
