@@ -33,9 +33,9 @@ export class Migrant {
     this.#write = write;
   }
 
-  /** As the unprivileged user `app`, in a VM whose device at a PCI address is bound or will be. */
-  static async inVm(vm: Vm, name: string, device: string): Promise<Migrant> {
-    const env = { IVSHMEM_NAME: name, IVSHMEM_TLS: 'all', IVSHMEM_DEVICE: device };
+  /** As the unprivileged user `app`, in a VM whose device is bound or will be. */
+  static async inVm(vm: Vm, name: string): Promise<Migrant> {
+    const env = { IVSHMEM_NAME: name, IVSHMEM_TLS: 'all' };
     const process = vm.spawn(guestProgram('migrant'), { user: 'app', env });
     let ended = '';
     process.wait().then(
@@ -125,6 +125,9 @@ export class Migrant {
         return holds();
       },
       DEADLINE_SECONDS,
-    );
+    ).catch((error: Error) => {
+      const last = this.#said().split('\n').slice(-4).join('\n');
+      throw new Error(`${error.message}; it said last:\n${last}`, { cause: error });
+    });
   }
 }
