@@ -1,7 +1,7 @@
 /** Programs that know nothing of shared memory, once on TCP and once with transparent mode at both ends: they see the same. */
 import t, { type Test } from 'tap';
 import { createServer as createHost } from '../../src/host/index.ts';
-import { programs } from './programs/index.ts';
+import { programs } from './support/programs/index.ts';
 import { here, rest, run } from './support/run.ts';
 
 t.setTimeout(300_000);

@@ -1,7 +1,7 @@
 /** The servers of all programs in one process, until its standard input ends. */
 import type { Server } from 'node:net';
-import { programs } from '../programs/index.ts';
 import { listen } from './program.ts';
+import { programs } from './programs/index.ts';
 
 const servers: Server[] = [];
 const ports: Record<string, number> = {};

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Path } from '../../../src/transparent/index.ts';
 import { until } from '../../support/protocol/until.ts';
-import { programs } from '../programs/index.ts';
+import { programs } from './programs/index.ts';
 
 const ports = JSON.parse(process.argv[2]!) as Record<string, number>;
 const only = process.argv[3];

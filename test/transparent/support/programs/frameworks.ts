@@ -4,7 +4,7 @@ import type net from 'node:net';
 import { Readable } from 'node:stream';
 import express from 'express';
 import { WebSocket, WebSocketServer } from 'ws';
-import { all, bytes, type Program, sum } from '../support/program.ts';
+import { all, bytes, type Program, sum } from '../program.ts';
 
 /** Binary frames of all sizes, compressed. */
 export const webSocket: Program = {

@@ -2,15 +2,7 @@ import { once } from 'node:events';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
-import {
-  all,
-  authority,
-  bytes,
-  clientIdentity,
-  type Program,
-  serverIdentity,
-  sum,
-} from '../support/program.ts';
+import { all, authority, bytes, clientIdentity, type Program, serverIdentity, sum } from '../program.ts';
 
 const options = { ...serverIdentity, ...authority };
 const there = { host: '127.0.0.1', ...authority };

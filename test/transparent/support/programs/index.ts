@@ -1,4 +1,4 @@
-import type { Program } from '../support/program.ts';
+import type { Program } from '../program.ts';
 import * as frameworks from './frameworks.ts';
 import * as http from './http.ts';
 import * as http2 from './http2.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { all, bytes, type Program, sum, type Use } from '../support/program.ts';
+import { all, bytes, type Program, sum, type Use } from '../program.ts';
 
 interface Answer {
   readonly response: http.IncomingMessage;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
-import { all, authority, bytes, type Program, serverIdentity, sum, type Use } from '../support/program.ts';
+import { all, authority, bytes, type Program, serverIdentity, sum, type Use } from '../program.ts';
 
 function answer(request: http2.Http2ServerRequest, response: http2.Http2ServerResponse): void {
   void all(request).then((body) => {

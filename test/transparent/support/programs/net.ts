@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
-import { all, bytes, type Program, sum, type Use } from '../support/program.ts';
+import { all, bytes, type Program, sum, type Use } from '../program.ts';
 
 const echo = (): net.Server =>
   net.createServer({ allowHalfOpen: true }, (socket) => void socket.pipe(socket));
