@@ -1,5 +1,7 @@
 /** Two hosts, each with its own server: a VM moves to the second and back under load, and none of its connections notices. */
 import t, { type Test } from 'tap';
+import { baseImage } from '../../guest-image/base.ts';
+import { chooseAccelerator } from '../../qemu/accelerator.ts';
 import { open } from '../../src/index.ts';
 import type { MigrationReport } from '../../src/migrate/migrate.ts';
 import { runToEnd } from '../support/native-build.ts';
@@ -9,7 +11,19 @@ import { Migrant, migrantEntry } from './support/migrant.ts';
 import { type Host, type Mobile, TwoHosts } from './support/two-hosts.ts';
 
 t.setTimeout(900_000);
-const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces and the guest image';
+const skip = await obstacle();
+
+/**
+ * Under emulation (QEMU 7.2, TCG) a guest that runs while it is migrated may not arrive whole: its kernel was seen to panic some seconds
+ * later, on the free list of a slab.
+ */
+async function obstacle(): Promise<string | false> {
+  if (process.getuid?.() !== 0) return 'needs root for network namespaces and the guest image';
+  if (process.env.IVSHMEM_TEST_MIGRATION !== undefined) return false;
+  const { accel } = await chooseAccelerator(await baseImage({}));
+  if (!accel.startsWith('tcg')) return false;
+  return 'emulated guests may panic after a migration; IVSHMEM_TEST_MIGRATION=1 runs it all the same';
+}
 
 /** Gives the device that was plugged in to the programs of the user `app`, as a rule of udev would. */
 const bind = ({ vm }: Mobile): Promise<string> => vm.check('ivshmem bind --driver vfio-pci --user app');
