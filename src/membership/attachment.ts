@@ -189,15 +189,9 @@ export class Attachment implements Mortal {
     if (this.#state === 'closed') return;
     this.#obituary(REASON_CLOSED);
     this.#state = 'closed';
+    // Also requests behind the goodbye: they would wait for their deadline, and ring with a memory that is gone.
     this.control.abandon(this.#closedError('wait for the server'));
     if (this.#joined) publish('region.leave', () => this.#about());
-    // A request queued behind the goodbye would wait for its deadline, and ring with a memory that is gone.
-    this.control.abandon(
-      new IvshmemError('ERR_IVSHMEM_CLOSED', {
-        operation: 'ask the server',
-        on: `the region ${this.device.on}`,
-      }),
-    );
     this.#ringAgain.close();
     this.#waiter.close();
     try {
