@@ -16,7 +16,7 @@ export function closingHandle(link: Link, error: Error | null, reset: boolean): 
   const { inbound, outbound } = link.session;
   const { tcpSocket } = link;
   const close = (callback: () => void): void => {
-    link.close(error === null && !reset);
+    link.close();
     // After the error, as with a handle.
     if (tcpSocket.closed) setImmediate(callback);
     else tcpSocket.once('close', callback);
@@ -27,7 +27,6 @@ export function closingHandle(link: Link, error: Error | null, reset: boolean): 
     onread: null,
     close(callback) {
       if (error === null && !reset && link.linger()) {
-        link.close(false);
         setImmediate(callback);
         return;
       }

@@ -40,7 +40,11 @@ export class Link implements SessionPorts {
   #ring: ChannelRing | null = null;
   #timer: NodeJS.Timeout | null = null;
   #grace: NodeJS.Timeout | null = null;
+  /** The host hears nothing any more. */
   #closed = false;
+  #lingering = false;
+  /** Bytes of the stream that came since. */
+  #heard = 0;
   #full = false;
   #traffic: (() => void) | null = null;
   /** Bytes carried when #traffic was set. */
@@ -112,43 +116,60 @@ export class Link implements SessionPorts {
     this.session.ringEnded();
   }
 
-  /** Ends all at once; `cleanly`: the peer hears where the stream ends, when it can be told. */
-  close(cleanly: boolean): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    const { outbound } = this.session;
-    if (
-      cleanly &&
-      outbound.mode === 'framed' &&
-      !outbound.finished &&
-      !outbound.busy &&
-      this.tcpSocket.writable
-    )
-      outbound.fin(() => {});
+  /** Ends all at once. */
+  close(): void {
+    this.#leaveHost();
     this.session.close();
-    if (this.#grace !== null) clearTimeout(this.#grace);
   }
 
   /**
-   * At the end, when all was sent: TCP stays until the peer ends it too, or for a moment. A word of the peer about its path, or its
-   * own end, may be on its way, and a closed socket would answer with a reset. False: not so, close it.
+   * The program is done with the connection, which goes on until the peer has what was sent: bytes in shared memory may be asked for
+   * again on TCP, as the kernel's buffer would be. False: not so, close it.
    */
   linger(): boolean {
     const { session, tcpSocket } = this;
-    if (!session.framed || !session.outbound.finished) return false;
-    if (tcpSocket.destroyed || tcpSocket.readableEnded) return false;
-    tcpSocket.removeAllListeners('data');
-    let heard = session.inbound.ended ? Number.NEGATIVE_INFINITY : 0;
-    tcpSocket.on('data', ({ length }) => {
-      heard += length;
-      if (heard > MOST_LAST_WORDS) tcpSocket.resetAndDestroy();
-    });
+    const { outbound } = session;
+    if (this.#closed || outbound.mode !== 'framed' || tcpSocket.destroyed || !tcpSocket.writable)
+      return false;
+    if (!outbound.finished) {
+      if (outbound.busy) return false;
+      // The peer hears where the stream ends.
+      outbound.fin(() => {});
+    }
+    if (tcpSocket.readableEnded || !session.framed) return false;
+    this.#leaveHost();
+    this.#lingering = true;
+    tcpSocket.once('close', () => session.close());
     tcpSocket.resume().unref();
-    tcpSocket.end();
+    outbound.whenTaken(() => this.#lastWords());
+    return true;
+  }
+
+  /** TCP stays until the peer ends it too, or for a moment: its own end may be on its way, and a closed socket answers with a reset. */
+  #lastWords(): void {
+    const { session, tcpSocket } = this;
+    session.close();
+    tcpSocket.removeAllListeners('data');
+    tcpSocket.on('data', ({ length }) => this.#unwanted(length));
+    tcpSocket.resume().end();
+    if (tcpSocket.readableEnded) {
+      tcpSocket.destroy();
+      return;
+    }
     const timer = setTimeout(() => tcpSocket.destroy(), LINGER_MS).unref();
     tcpSocket.once('end', () => tcpSocket.destroy());
     tcpSocket.once('close', () => clearTimeout(timer));
-    return true;
+  }
+
+  /** What comes when nobody reads any more. */
+  #unwanted(bytes: number): void {
+    this.#heard += bytes;
+    if (this.#heard > MOST_LAST_WORDS) this.tcpSocket.resetAndDestroy();
+  }
+
+  #leaveHost(): void {
+    this.#closed = true;
+    if (this.#grace !== null) clearTimeout(this.#grace);
   }
 
   // What follows is called by the session.
@@ -171,6 +192,7 @@ export class Link implements SessionPorts {
   }
 
   deliver(bytes: Uint8Array): boolean {
+    if (this.#lingering) this.#unwanted(bytes.length);
     if (this.#closed) return true;
     const more = this.#host.received(bytes);
     if (!more) this.#full = true;
@@ -182,7 +204,8 @@ export class Link implements SessionPorts {
   }
 
   reset(_why: string): void {
-    this.#host.reset();
+    if (this.#lingering) this.tcpSocket.resetAndDestroy();
+    else this.#host.reset();
   }
 
   changed(path: 'tcp' | 'shared-memory', reason: Reason): void {
@@ -241,7 +264,8 @@ export class Link implements SessionPorts {
     // What it sent before is still there.
     if (peerWent) ring.drain();
     if (session.ring !== ring) return;
-    const using = session.state === 'shared' || session.state === 'proving';
+    // Whoever closes it in the middle of a handshake has nothing to say on TCP.
+    const using = session.state === 'shared' || (session.state === 'proving' && end === 'died');
     if (!peerWent || !using) {
       session.ringEnded();
       return;

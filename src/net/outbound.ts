@@ -64,6 +64,7 @@ export class Outbound {
   #kept: Retained | null = null;
   #write: Write | null = null;
   #fin: (() => void) | null = null;
+  #taken: (() => void) | null = null;
 
   constructor(ports: OutboundPorts) {
     this.#ports = ports;
@@ -93,6 +94,12 @@ export class Outbound {
   /** The stream ends here. `done` when the other side will hear of it. */
   fin(done: () => void): void {
     this.#fin = done;
+    this.#pump();
+  }
+
+  /** Calls back once all that was sent is the kernel's, or the receiver has taken it. After the end of the stream. */
+  whenTaken(taken: () => void): void {
+    this.#taken = taken;
     this.#pump();
   }
 
@@ -161,12 +168,26 @@ export class Outbound {
       return;
     }
     const fin = this.#fin;
-    if (fin === null) return;
+    if (fin === null) {
+      this.#tellTaken();
+      return;
+    }
     this.#fin = null;
     this.finished = true;
     // It says its offset, so it may overtake what is on the other path.
     if (this.mode === 'framed') this.#ports.tcp([frame.fin(this.sent)], fin);
     else this.#ports.shutdown(fin);
+  }
+
+  #tellTaken(): void {
+    const taken = this.#taken;
+    if (taken === null || this.path === 'held') return;
+    if (this.path === 'ring' && this.#ring!.outstanding > 0) {
+      this.#ring!.wait();
+      return;
+    }
+    this.#taken = null;
+    taken();
   }
 
   #toTcp(write: Write): void {

@@ -54,7 +54,7 @@ export class Session {
 
   /** Null when an attachment can begin, or why not. */
   get obstacle(): Reason | null {
-    if (this.#over || this.state !== 'none') return 'busy';
+    if (this.#over || this.state !== 'none' || this.outbound.path === 'held') return 'busy';
     if (this.framed) return this.inbound.ended && this.outbound.finished ? 'half-closed' : null;
     if (this.inbound.ended || this.outbound.finished || this.#fin !== null) return 'half-closed';
     const raw = this.inbound.mode === 'raw' || this.inbound.mode === 'armed';
@@ -148,8 +148,10 @@ export class Session {
     if (this.ring === null) return;
     if (this.state === 'shared') {
       this.ring.drain();
+      // The peer's own word of leaving may have been in it.
+      if (this.ring === null) return;
       // So that the peer knows why; when there is no room for it, that is all the peer lacks.
-      if (reason !== 'channel-lost') this.ring?.say(encode.decline(reasonNumber(reason)));
+      if (reason !== 'channel-lost') this.ring.say(encode.decline(reasonNumber(reason)));
     }
     this.abandon(reason);
   }

@@ -60,3 +60,51 @@ t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => 
   t.ok(halfClosed > 10, `${halfClosed} runs switched while half-closed`);
   t.end();
 });
+
+/** Two sides on shared memory. */
+function attached(): World {
+  const world = new World(new Random(1));
+  world.offer(4096);
+  world.settle();
+  return world;
+}
+
+t.test('both leave at once, and the next offer is read before what TCP says of the last channel', (t) => {
+  const world = attached();
+  const [a, b] = world.sides;
+  a.write(world.random, 500);
+  b.write(world.random, 500);
+  a.session.leave('asked');
+  b.session.leave('asked');
+  t.same([a.session.state, b.session.state], ['resuming', 'resuming']);
+  t.same([a.session.obstacle, b.session.obstacle], ['busy', 'busy']);
+  while (world.tcp(1, 1 << 20));
+  t.ok(world.offer(4096), 'this side knows what the other has');
+  while (world.message(1));
+  t.same([a.session.state, b.session.state], ['offered', 'resuming'], 'which does not know it of this one');
+  world.settle();
+  t.same([a.read, b.read, a.resetWhy, b.resetWhy], [b.written, a.written, null, null]);
+  t.same([a.session.outbound.path, b.session.outbound.path], ['tcp', 'tcp']);
+  t.end();
+});
+
+t.test('what the receiver has not taken may be asked for again, after the end of the stream too', (t) => {
+  for (const leaves of [false, true]) {
+    const world = attached();
+    const [a, b] = world.sides;
+    let taken = false;
+    a.write(world.random, 500);
+    a.finish();
+    a.session.outbound.whenTaken(() => {
+      taken = true;
+    });
+    t.notOk(taken, 'it is in shared memory');
+    if (leaves) world.unplug(1);
+    else while (world.message(1));
+    if (leaves) world.settle();
+    t.ok(taken);
+    world.settle();
+    t.same([b.read, b.ended, b.wrong, b.resetWhy], [500, true, 0, null]);
+  }
+  t.end();
+});
