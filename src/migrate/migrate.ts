@@ -5,11 +5,13 @@ import { controlPath } from '../host/control-path.ts';
 import { type DevicePlan, type MigrateOptions, makePlan, type Plan } from './plan.ts';
 import { Qmp } from './qmp.ts';
 import { transfer } from './transfer.ts';
-import { QemuVm, whyOf } from './vm.ts';
+import { type MigrationState, QemuVm, whyOf } from './vm.ts';
 
 /** How long a QEMU may take from the end of a migration until it says that its guest goes on, milliseconds. */
 const SETTLE_MS = 10_000;
 const LOOK_MS = 20;
+/** `postmigrate`: a source whose guest was stopped before a migration that failed late. */
+const SETTLED = ['running', 'paused', 'postmigrate'];
 
 /** One line of progress: the step, and what there is to say of it. */
 export type Tell = (step: 'check' | 'drain' | 'unplug' | 'migrate' | 'plug' | 'return', text: string) => void;
@@ -25,7 +27,7 @@ export interface MigrationReport {
   readonly drainMs: number;
   readonly unplugMs: number;
   readonly migrateMs: number;
-  /** While no guest ran, by QEMU's account. */
+  /** While no guest ran: by QEMU's account, or, when the guest had to be stopped for it all (`Plan.emulated`), by the clock. */
   readonly downtimeMs: number | null;
   readonly transferredBytes: number | null;
   readonly plugMs: number;
@@ -108,11 +110,12 @@ export class Migration {
     await this.#unplug(plan);
     const unplugMs = lap();
     this.#tell('unplug', `${this.#names} unplugged (${unplugMs} ms)`);
-    const state = await this.#migrate(plan);
+    const { state, stopped } = await this.#migrate(plan);
     const migrateMs = lap();
-    const downtimeMs = state.downtime ?? null;
+    await this.#there(() => this.#start(plan));
+    const downtimeMs = stopped === null ? (state.downtime ?? null) : Math.round(performance.now() - stopped);
     this.#tell('migrate', `completed (${migrateMs} ms, guest stopped for ${downtimeMs ?? '?'} ms)`);
-    await this.#plug(plan);
+    await this.#there(() => this.#plug(plan));
     const plugMs = lap();
     this.#tell('plug', `${this.#names} plugged in at the destination (${plugMs} ms)`);
     return {
@@ -171,13 +174,20 @@ export class Migration {
     }
   }
 
-  async #migrate(plan: Plan) {
-    const { uri } = plan;
+  /** Resolves with when the guest was stopped, if it was stopped for it here. */
+  async #migrate(plan: Plan): Promise<{ state: MigrationState; stopped: number | null }> {
+    const { uri, running, emulated } = plan;
+    let stopped: number | null = null;
     try {
       this.#signal.throwIfAborted();
+      if (running && emulated) {
+        stopped = performance.now();
+        await this.#source.ask('stop');
+        this.#tell('migrate', 'the guest is stopped meanwhile, for it is emulated');
+      }
       const progress = (text: string): void => this.#tell('migrate', text);
       const limits = { ms: this.#options.migrateMs, signal: this.#signal };
-      return await transfer(this.#source, this.#destination, uri, limits, progress);
+      return { state: await transfer(this.#source, this.#destination, uri, limits, progress), stopped };
     } catch (cause) {
       const why = this.#signal.aborted ? 'interrupted' : whyOf(cause);
       await this.#goBack(plan, why);
@@ -198,22 +208,24 @@ export class Migration {
     }
   }
 
-  async #plug({ devices, running }: Plan): Promise<void> {
-    const { toSocket } = this.#options;
-    const vm = this.#destination;
+  /** The guest is at the destination, and nothing brings it back. */
+  async #there(act: () => Promise<void>): Promise<void> {
     try {
-      const runs = await this.#runs(vm);
-      for (const { there } of devices) await vm.plug(there, toSocket);
-      // A destination that was started with -S.
-      if (running && !runs) await vm.ask('cont');
+      await act();
     } catch (cause) {
-      const why = whyOf(cause);
-      throw new IvshmemError(
-        'ERR_IVSHMEM_MIGRATE_PLUG',
-        { device: this.#names, why, socket: toSocket },
-        { cause },
-      );
+      const params = { device: this.#names, why: whyOf(cause), socket: this.#options.toSocket };
+      throw new IvshmemError('ERR_IVSHMEM_MIGRATE_PLUG', params, { cause });
     }
+  }
+
+  /** A guest that was stopped for its migration, or whose destination has -S, does not go on by itself. */
+  async #start({ running }: Plan): Promise<void> {
+    const runs = await this.#runs(this.#destination);
+    if (running && !runs) await this.#destination.ask('cont');
+  }
+
+  async #plug({ devices }: Plan): Promise<void> {
+    for (const { there } of devices) await this.#destination.plug(there, this.#options.toSocket);
   }
 
   /** Whether the guest runs, once that is settled: QEMU ends a migration before it starts the guest. */
@@ -221,7 +233,7 @@ export class Migration {
     const deadline = performance.now() + SETTLE_MS;
     for (;;) {
       const status = await vm.status();
-      if (status === 'running' || status === 'paused') return status === 'running';
+      if (SETTLED.includes(status)) return status === 'running';
       if (performance.now() > deadline) return false;
       await delay(LOOK_MS);
     }

@@ -37,6 +37,11 @@ export interface Plan {
   readonly uri: string;
   /** Whether the guest runs, and shall run there. */
   readonly running: boolean;
+  /**
+   * Whether QEMU itself executes the guest. Then the guest has to be stopped while its memory is copied: what an emulated processor
+   * writes meanwhile is not always seen to be new (QEMU before 9.0 forgets it as a rule), and is missing at the destination.
+   */
+  readonly emulated: boolean;
   /** The drivers' members; none for a device that no program in the guest has. */
   readonly members: readonly MemberReport[];
 }
@@ -69,7 +74,8 @@ export async function makePlan(
   const uri = options.uri ?? uriOf(await destination.migration());
   if (uri === null)
     return refuse('the destination does not say where it waits', 'Give --uri, as the source reaches it.');
-  return { devices, uri, running: status === 'running', members: await findMembers(options, pid, refuse) };
+  const [emulated, members] = [await source.emulated(), await findMembers(options, pid, refuse)];
+  return { devices, uri, running: status === 'running', emulated, members };
 }
 
 const refusal =

@@ -71,6 +71,11 @@ export class QemuVm {
     return (await this.ask<{ status: string }>('query-status')).status;
   }
 
+  /** Whether its guest runs without KVM. */
+  async emulated(): Promise<boolean> {
+    return !(await this.ask<{ enabled: boolean }>('query-kvm')).enabled;
+  }
+
   migration(): Promise<MigrationState> {
     return this.ask('query-migrate');
   }

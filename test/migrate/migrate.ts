@@ -128,7 +128,26 @@ t.test('a guest that was stopped stays so; a destination with -S is started', as
   const { destination, migration } = await setScene(t);
   destination.faults.stopped = true;
   await (await migration()).run();
-  t.strictSame(destination.did, [...PLUG, 'cont']);
+  t.strictSame(destination.did, ['cont', ...PLUG]);
+});
+
+t.test('an emulated guest is stopped while it is copied', async (t) => {
+  const { source, destination, migration, said } = await setScene(t);
+  source.faults.emulated = true;
+  const report = await (await migration()).run();
+  t.strictSame(source.did, [...UNPLUG, 'stop', 'migrate']);
+  t.strictSame(destination.did, ['cont', ...PLUG], 'it goes on before the device is there');
+  t.equal(destination.status, 'running');
+  t.not(report.downtimeMs, 7, 'QEMU knows of the end of it only');
+  t.match(said.join('\n'), /stopped meanwhile/);
+
+  const paused = await setScene(t);
+  paused.source.faults.emulated = true;
+  paused.source.status = 'paused';
+  await (await paused.migration()).run();
+  t.strictSame(paused.source.did, [...UNPLUG, 'migrate']);
+  t.strictSame(paused.destination.did, PLUG, 'one that was paused stays so');
+  t.equal(paused.destination.status, 'paused');
 });
 
 interface Case {
@@ -206,6 +225,14 @@ const cases: readonly Case[] = [
     code: FAILED,
     says: /longer than 0\.1 s/,
     did: [...UNPLUG, 'migrate', 'migrate_cancel', ...PLUG],
+    seen: BACK,
+  },
+  {
+    what: 'the migration of an emulated guest fails',
+    source: { migration: 'failed', emulated: true },
+    code: FAILED,
+    says: /the cable is cut/,
+    did: [...UNPLUG, 'stop', 'migrate', 'cont', ...PLUG],
     seen: BACK,
   },
   {

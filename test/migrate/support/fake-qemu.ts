@@ -22,6 +22,8 @@ export interface Faults {
   mute?: boolean;
   /** A destination with -S: its guest waits for `cont`. */
   stopped?: boolean;
+  /** It has no KVM. */
+  emulated?: boolean;
 }
 
 type Arguments = Record<string, unknown>;
@@ -101,6 +103,8 @@ export class FakeQemu {
         return {};
       case 'query-status':
         return { status: this.status, running: this.status === 'running' };
+      case 'query-kvm':
+        return { present: true, enabled: !this.faults.emulated };
       case 'query-migrate':
         return this.status === 'inmigrate'
           ? { 'socket-address': [{ type: 'unix', path: `${this.path}.in` }] }
@@ -136,6 +140,10 @@ export class FakeQemu {
         return this.#migrate(String(given.uri));
       case 'migrate_cancel':
         this.#end('cancelled');
+        return {};
+      case 'stop':
+        this.status = 'paused';
+        this.#event('STOP');
         return {};
       case 'cont':
         this.status = 'running';
