@@ -99,6 +99,16 @@ export class Channel {
     return this.#sender.outstanding;
   }
 
+  /** Takes back what the peer has returned, as looking for room does. How many messages it still has. */
+  reclaim(): number {
+    try {
+      this.#sender.reclaim();
+    } catch (error) {
+      throw this.#fault(error);
+    }
+    return this.#sender.outstanding;
+  }
+
   /** Messages and bytes carried until now, in both directions. */
   traffic(): ChannelTraffic {
     const [messagesSent, bytesSent] = this.#sender.sent();

@@ -73,10 +73,10 @@ export class Sender {
   reservePart(length: number, more: number): Reservation | null {
     if (!Number.isInteger(length) || length < 0 || length > this.#data.bytes)
       this.#refuseSize('reserve', length, this.#data.bytes);
-    if (this.#queue.free === 0 && !this.#reclaim()) return null;
+    if (this.#queue.free === 0 && !this.reclaim()) return null;
     let offset = this.#data.place(length);
     if (offset < 0) {
-      if (!this.#reclaim()) return null;
+      if (!this.reclaim()) return null;
       offset = this.#data.place(length);
       if (offset < 0) return null;
     }
@@ -98,12 +98,12 @@ export class Sender {
   reserveBurst(count: number, length: number): ReservedBurst | null {
     if (!Number.isInteger(length) || length < 0 || length > this.#data.bytes)
       this.#refuseSize('reserve', length, this.#data.bytes);
-    if (this.#queue.free < count) this.#reclaim();
+    if (this.#queue.free < count) this.reclaim();
     const wanted = Math.min(count, this.#queue.free);
     if (wanted === 0) return null;
     let placed = this.#data.placeBurst(length, wanted);
     // Large messages fill the area before they run out of descriptors.
-    if (placed === 0 && this.#reclaim()) placed = this.#data.placeBurst(length, wanted);
+    if (placed === 0 && this.reclaim()) placed = this.#data.placeBurst(length, wanted);
     if (placed === 0) return null;
     const burst = this.#burst;
     burst.count = placed;
@@ -173,7 +173,7 @@ export class Sender {
   startWaiting(half = false): boolean {
     const { size, free } = this.#queue;
     this.#queue.enableNotifications(half ? (size - free + 1) >> 1 : 0);
-    return this.#reclaim();
+    return this.reclaim();
   }
 
   stopWaiting(): void {
@@ -206,7 +206,8 @@ export class Sender {
     this.#added = (this.#added + 1) | 0;
   }
 
-  #reclaim(): boolean {
+  /** Takes back what the receiver has returned. False: nothing new. */
+  reclaim(): boolean {
     const buffers = this.#queue.reclaim();
     if (buffers === 0) return false;
     this.#freed = (this.#freed + buffers) | 0;

@@ -39,6 +39,8 @@ export class ChannelRing implements Ring {
   #burst = 0;
   #serving = false;
   #waiting = false;
+  /** Room was looked for since messages began to come. */
+  #looked = false;
   #closed = false;
 
   /** `tooSmall` is called when it is, and again for as long as it is. */
@@ -131,6 +133,7 @@ export class ChannelRing implements Ring {
         this.#handOn();
         if (this.#burst >= this.capacity / 2) this.#press();
         this.#burst = 0;
+        this.#looked = false;
       },
     );
   }
@@ -147,6 +150,7 @@ export class ChannelRing implements Ring {
 
   /** Gathers small pieces of data that follow each other; everything else goes to the session at once. */
   #take(message: Message): void {
+    if (this.#waiting && !this.#looked && !this.#lookForRoom()) return;
     const { offset, length } = message;
     const inPlace = message.plain && length >= DATA_HEADER_BYTES && (offset & 3) === 0;
     const at = inPlace ? dataOffset(this.#incoming.words, offset >> 2) : -1;
@@ -170,6 +174,17 @@ export class ChannelRing implements Ring {
     gathered.set(this.#incoming.bytes.subarray(from, from + bytes), this.#gatheredBytes);
     this.#gatheredBytes += bytes;
     this.#channel.release(message);
+  }
+
+  /**
+   * An answer comes after the write it answers is done, as with a kernel: it takes the bytes before the peer has them, so programs never
+   * see it otherwise. False: closed meanwhile.
+   */
+  #lookForRoom(): boolean {
+    this.#looked = true;
+    this.#try(() => this.#channel.reclaim(), 0);
+    this.#session.room();
+    return !this.#closed;
   }
 
   #handOn(): void {

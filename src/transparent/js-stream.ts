@@ -2,7 +2,17 @@ import type net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
 
-type JsStream = new (stream: net.Socket) => net.Socket & { readonly _handle: object };
+/** What is used of Node's class. */
+interface Stream extends net.Socket {
+  readonly _handle: Handle | null;
+  doWrite(request: object, buffers: readonly Uint8Array[]): number;
+  finishWrite(handle: object, error: number): void;
+}
+interface Handle {
+  readBuffer(chunk: Uint8Array): void;
+  emitEOF(): void;
+}
+type JsStream = new (stream: net.Socket) => Stream;
 
 let found: JsStream | null = null;
 
@@ -10,9 +20,44 @@ let found: JsStream | null = null;
  * A socket whose handle is any stream: Node's own, which it uses itself where TLS or HTTP/2 shall speak over what is no TCP
  * handle. Its class has no public name; a TLS socket on a stream has one.
  */
-export function onStream(socket: net.Socket): InstanceType<JsStream> {
+export function onStream(socket: net.Socket): Stream {
   found ??= find();
-  return new found(socket);
+  const stream = new found(socket);
+  answerAfterWrite(stream, socket);
+  return stream;
+}
+
+/**
+ * Node's class tells of a write that is done in a later turn of the loop; on TCP nobody has heard an answer by then. Here one may be there
+ * already, and a program would see it before the end of what it answers: so it waits for that turn.
+ */
+function answerAfterWrite(stream: Stream, socket: net.Socket): void {
+  const handle = stream._handle!;
+  const { readBuffer, emitEOF } = handle;
+  const { doWrite, finishWrite } = stream;
+  let writing = false;
+  let waiting = 0;
+  stream.doWrite = (request, buffers) => {
+    writing = true;
+    return doWrite.call(stream, request, buffers);
+  };
+  stream.finishWrite = (of, error) => {
+    writing = false;
+    finishWrite.call(stream, of, error);
+  };
+  const inTurn = (act: () => void): void => {
+    if (waiting === 0 && !(writing && socket.writableLength === 0)) {
+      act();
+      return;
+    }
+    waiting++;
+    setImmediate(() => {
+      waiting--;
+      if (stream._handle === handle) act();
+    });
+  };
+  handle.readBuffer = (chunk) => inTurn(() => readBuffer.call(handle, chunk));
+  handle.emitEOF = () => inTurn(() => emitEOF.call(handle));
 }
 
 function find(): JsStream {
