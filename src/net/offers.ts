@@ -10,9 +10,10 @@ const MOST_STRANGERS = 32;
 const MOST_CANDIDATES = 3;
 /** A connection is offered between one and two of these after it was made: most that end before are not worth a channel. */
 const SETTLE_MS = 3;
-/** After a reason that passes: first wait, doubled each time, and how often. */
+/** After a reason that passes: first wait, doubled each time, and how often; then so long, and until it carries something. */
 const RETRY_MS = 20;
 const MOST_RETRIES = 8;
+const RETRY_LATER_MS = 10_000;
 /** A larger channel has so many times the memory of the one before; when there is none, it is asked for again after a while. */
 const GROWTH = 8;
 const GROW_AGAIN_MS = 2000;
@@ -200,7 +201,7 @@ export class Offers {
     if (candidates.length < listening.length && candidates.length === 0) {
       // All of them have said that they do not have it; one may not have accepted it yet, on a busy machine.
       connecting.strangers.clear();
-      this.#retry(socket, connecting);
+      if (connecting.retries < MOST_RETRIES) this.#retry(socket, connecting);
       return null;
     }
     connecting.dataBytes = this.#options.dataBytes;
@@ -281,11 +282,15 @@ export class Offers {
   }
 
   #retry(socket: Socket, connecting: Connecting): void {
-    if (connecting.timer !== null || connecting.retries >= MOST_RETRIES || this.#here.region === null) return;
-    const wait = RETRY_MS << connecting.retries++;
+    if (connecting.timer !== null || this.#here.region === null) return;
+    const often = connecting.retries >= MOST_RETRIES;
+    const wait = often ? RETRY_LATER_MS : RETRY_MS << connecting.retries++;
     connecting.timer = setTimeout(() => {
       connecting.timer = null;
-      void this.#offer(socket);
+      const { link } = stateOf(socket);
+      // A machine that was too busy for a handshake is not so for ever; a connection that carries nothing does not mind.
+      if (often && link !== null) link.onTraffic(() => void this.#offer(socket));
+      else void this.#offer(socket);
     }, wait).unref();
   }
 }

@@ -42,6 +42,10 @@ export const reasonNumber = (reason: Reason): number => REASONS.indexOf(reason);
 /** What a peer's number means; an unknown one is of a later version. */
 export const reasonOf = (number: number): Reason => REASONS[number] ?? 'not-taking-part';
 
-/** Reasons that may be gone a moment later. */
+/** Reasons that may be gone a moment later. A peer that gives up just before its proof is armed for leaves data where it should be. */
 export const passing = (reason: Reason): boolean =>
-  reason === 'busy' || reason === 'channel-lost' || reason === 'timeout' || reason === 'asked';
+  reason === 'busy' ||
+  reason === 'channel-lost' ||
+  reason === 'timeout' ||
+  reason === 'not-proven' ||
+  reason === 'asked';
