@@ -124,12 +124,12 @@ bool LoopWaiter::Spin(int timeout_ms) {
   uint64_t end = start + budget;
   if (timeout_ms > 0) end = std::min(end, start + static_cast<uint64_t>(timeout_ms) * kNsPerMs);
   uint64_t next_poll = start + kFirstPollNs;
-  if (budget_.yield_first() && YieldFindsWork()) return true;
+  if (budget_.yield_first() && YieldFindsWork(start)) return true;
   for (;;) {
     for (int i = 0; i < kLooksPerClock; ++i) {
       if (words_.AnyNonZero()) {
         budget_.FoundLooking();
-        return FoundSpinning();
+        return FoundSpinning(start);
       }
       CpuRelax();
     }
@@ -138,7 +138,7 @@ bool LoopWaiter::Spin(int timeout_ms) {
     if (now < next_poll) continue;
     if (BackendReadable()) break;
     // On a machine with more to run than processors, the sender we wait for may need this one.
-    if (budget_.yields(now) && YieldFindsWork()) return true;
+    if (budget_.yields(now) && YieldFindsWork(start)) return true;
     // Where system calls are slow (emulated machines) they must not be most of the spin.
     const uint64_t after = uv_hrtime();
     next_poll = after + std::max(kPollEveryNs, 4 * (after - now));
@@ -147,17 +147,17 @@ bool LoopWaiter::Spin(int timeout_ms) {
   return false;
 }
 
-bool LoopWaiter::YieldFindsWork() {
+bool LoopWaiter::YieldFindsWork(uint64_t start) {
   const uint64_t before = uv_hrtime();
   sched_yield();
   const uint64_t after = uv_hrtime();
   const bool found = words_.AnyNonZero();
   budget_.Yielded(after - before, found, after);
-  return found && FoundSpinning();
+  return found && FoundSpinning(start);
 }
 
-bool LoopWaiter::FoundSpinning() {
-  budget_.Found();
+bool LoopWaiter::FoundSpinning(uint64_t start) {
+  budget_.Found(uv_hrtime() - start);
   ++found_spinning_;
   return true;
 }

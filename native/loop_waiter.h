@@ -59,9 +59,9 @@ class LoopWaiter final : public Closable {
   void ListenToBell();
 
   bool Spin(int timeout_ms);
-  /** Lets others run on this processor; true when there is work after that. */
-  bool YieldFindsWork();
-  bool FoundSpinning();
+  /** Lets others run on this processor; true when there is work after that. `start` of the spin. */
+  bool YieldFindsWork(uint64_t start);
+  bool FoundSpinning(uint64_t start);
   bool ArmAndLookAgain(int timeout_ms);
   void Disarm();
   bool BackendReadable() const;

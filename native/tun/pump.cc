@@ -157,7 +157,7 @@ void Pump::Run() {
       changers_.wait(changers);
     std::unique_lock lock(mutex_);
     if (Pass()) {
-      if (idle_since != 0 && spin_ns > 0) budget.Found();
+      if (idle_since != 0 && spin_ns > 0) budget.Found(Now() - idle_since);
       idle_since = 0;
       continue;
     }
