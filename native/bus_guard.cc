@@ -13,8 +13,8 @@ namespace ivshmem {
 
 namespace {
 
-/** A process drives a few devices of two BARs each. */
-constexpr size_t kRanges = 64;
+/** A process drives a few devices of two BARs each, and maps each space twice. */
+constexpr size_t kRanges = 1024;
 
 /** Read by a signal handler, hence without a lock: a range counts while `start` is not 0, and its length is
  * there before. */

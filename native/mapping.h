@@ -11,16 +11,17 @@
 
 namespace ivshmem {
 
-/** Owning mmap: [address, address + mapped), of which `size` bytes are shown. Unmapped when its last holder
- * lets go. */
+/** Owning mmap: [address, address + mapped), of which `size` bytes from `lead` on are shown. Unmapped when its
+ * last holder lets go. */
 class Region {
  public:
-  Region(void* address, size_t mapped, size_t size) : address_(address), mapped_(mapped), size_(size) {}
+  Region(void* address, size_t mapped, size_t size, size_t lead = 0)
+      : address_(address), mapped_(mapped), size_(size), lead_(lead) {}
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
   ~Region();
 
-  char* address() const { return static_cast<char*>(address_); }
+  char* address() const { return static_cast<char*>(address_) + lead_; }
   size_t size() const { return size_; }
   bool Contains(const void* pointer) const {
     const auto* byte = static_cast<const char*>(pointer);
@@ -36,6 +37,7 @@ class Region {
   void* address_;
   size_t mapped_;
   size_t size_;
+  size_t lead_;
   bool guarded_ = false;
 };
 

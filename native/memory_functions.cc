@@ -50,10 +50,14 @@ Napi::Value MapFile(const Napi::CallbackInfo& info) {
   if (S_ISREG(status.st_mode) && offset + length > RoundUp(static_cast<uint64_t>(status.st_size), unit)) {
     ThrowRange(env, "offset + length is beyond the end of the file");
   }
-  void* address = mmap(nullptr, length, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd,
-                       static_cast<off_t>(offset));
+  // A file on huge pages is mapped from the start of one; what lies before `offset` there is not shown. An
+  // offset within a page is for mmap to refuse.
+  const uint64_t lead = offset % static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) == 0 ? offset % unit : 0;
+  const uint64_t mapped = RoundUp(lead + length, unit);
+  void* address = mmap(nullptr, mapped, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd,
+                       static_cast<off_t>(offset - lead));
   if (address == MAP_FAILED) ThrowErrno(env, "mmap");
-  return Mapping::Create(env, std::make_unique<Region>(address, RoundUp(length, unit), length));
+  return Mapping::Create(env, std::make_unique<Region>(address, mapped, length, lead));
 }
 
 Napi::Value MapAnonymous(const Napi::CallbackInfo& info) {

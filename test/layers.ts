@@ -21,6 +21,7 @@ const level: Readonly<Record<string, number>> = {
   setup: 5,
   demo: 5,
   net: 5,
+  dsm: 5,
   tun: 5,
   observe: 5,
   metrics: 5,

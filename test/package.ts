@@ -84,7 +84,7 @@ t.test('import and require', { skip: offline }, async (t) => {
   const script = `
     import { createRequire } from 'node:module';
     const require = createRequire(import.meta.url);
-    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/metrics', 'ivshmem/net', 'ivshmem/server'];
+    const names = ['ivshmem', 'ivshmem/vfio', 'ivshmem/virtqueue', 'ivshmem/metrics', 'ivshmem/net', 'ivshmem/dsm', 'ivshmem/server'];
     const report = {};
     for (const name of names) {
       const imported = await import(name);

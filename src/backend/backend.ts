@@ -33,6 +33,11 @@ export interface Backend {
   readonly ivPosition: number;
   /** BAR2: the shared memory. */
   readonly memory: Mapping;
+  /**
+   * Maps a part of the shared memory once more: `offset` and `bytes` from its start, the offset on a page. The mapping is the
+   * caller's to close; a removal revokes it like `memory`, and close() closes it.
+   */
+  mapPart(offset: number, bytes: number): Mapping;
   /** One eventfd per MSI-X vector, signalled by an interrupt; empty when the backend has none (polled). */
   readonly interrupts: readonly number[];
   /** Writes the Doorbell register: (peer << 16) | vector. A missing peer is silently ignored, as the device does. */

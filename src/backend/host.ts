@@ -3,6 +3,7 @@ import { IvshmemError } from '../errors/index.ts';
 import { readHeader } from '../memory/header.ts';
 import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
+import { Parts } from '../native/parts.ts';
 import type { Backend, DoorbellPlace } from './backend.ts';
 import { HostHandshake } from './host-handshake.ts';
 
@@ -48,8 +49,9 @@ class HostLink {
   readonly #socket: number;
   readonly #handshake: HostHandshake;
   readonly #watch: FdWatch;
-  /** The memory until it is mapped, which close() must not forget. */
-  #unmapped: { readonly fd: number; readonly bytes: number } | null = null;
+  readonly #parts = new Parts();
+  /** The memory: as long as the link, for parts of it are mapped later. */
+  #file: { readonly fd: number; readonly bytes: number } | null = null;
   #peeked = false;
   #vectors: number | null = null;
   #settle: NodeJS.Timeout | null = null;
@@ -90,10 +92,16 @@ class HostLink {
     this.#closed = true;
     this.#stopSettling();
     this.#watch.close();
+    this.#parts.close();
     this.memory?.close();
-    this.#forgetMemoryFd();
+    if (this.#file !== null) closeSync(this.#file.fd);
+    this.#file = null;
     this.#handshake.close();
     closeSync(this.#socket);
+  }
+
+  mapPart(offset: number, bytes: number): Mapping {
+    return this.#parts.add(binding.mapFile(this.#file!.fd, offset, bytes, true));
   }
 
   #read(): void {
@@ -121,8 +129,8 @@ class HostLink {
    */
   #peek(): void {
     this.#peeked = true;
-    this.#unmapped = this.#handshake.takeMemoryFd();
-    const { bytes } = this.#unmapped;
+    this.#file = this.#handshake.takeMemoryFd();
+    const { bytes } = this.#file;
     const page = this.#map(Math.min(bytes, PAGE_BYTES));
     try {
       this.#vectors = readHeader(page.buffer, bytes).vectors;
@@ -135,18 +143,13 @@ class HostLink {
   }
 
   #map(length: number): Mapping {
-    const { fd, bytes } = this.#unmapped!;
+    const { fd, bytes } = this.#file!;
     try {
       return binding.mapFile(fd, 0, length, true);
     } catch (cause) {
       const why = `its memory of ${bytes} bytes cannot be mapped (${(cause as Error).message})`;
       throw new IvshmemError('ERR_IVSHMEM_HOST_PROTOCOL', { on: this.#on, why }, { cause });
     }
-  }
-
-  #forgetMemoryFd(): void {
-    if (this.#unmapped !== null) closeSync(this.#unmapped.fd);
-    this.#unmapped = null;
   }
 
   #look(): void {
@@ -162,8 +165,7 @@ class HostLink {
 
   #finish(): void {
     try {
-      this.memory = this.#map(this.#unmapped!.bytes);
-      this.#forgetMemoryFd();
+      this.memory = this.#map(this.#file!.bytes);
       this.#done?.();
     } catch (error) {
       this.#failed?.(error);
@@ -193,6 +195,10 @@ class HostBackend implements Backend {
     this.interrupts = [...handshake.peers.of(handshake.ivPosition)];
     this.#link = link;
     this.#handshake = handshake;
+  }
+
+  mapPart(offset: number, bytes: number): Mapping {
+    return this.#link.mapPart(offset, bytes);
   }
 
   ring(peer: number, vector: number): void {

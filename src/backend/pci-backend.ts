@@ -13,6 +13,7 @@ export abstract class PciBackend implements Backend {
   abstract readonly ivPosition: number;
   abstract readonly memory: Mapping;
   abstract readonly interrupts: readonly number[];
+  abstract mapPart(offset: number, bytes: number): Mapping;
   readonly on: string;
   readonly #guardian: Guardian;
   readonly #removing: (() => void)[] = [];

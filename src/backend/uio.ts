@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { IvshmemError } from '../errors/index.ts';
 import { binding, type Mapping } from '../native/binding.ts';
+import { Parts } from '../native/parts.ts';
 import { PciAddress } from '../pci/address.ts';
 import { type PciFunction, PciSysfs } from '../pci/sysfs.ts';
 import type { Backend } from './backend.ts';
@@ -81,6 +82,10 @@ class UioBackend extends PciBackend {
     return this.#memory.mapping;
   }
 
+  override mapPart(offset: number, bytes: number): Mapping {
+    return this.#memory.mapPart(offset, bytes);
+  }
+
   protected override readRegister(offset: number): number {
     return this.#words[offset / 4]!;
   }
@@ -103,8 +108,8 @@ class UioBackend extends PciBackend {
 
   protected override revoke(): void {
     this.#stopWatching();
-    this.#memory.mapping.revoke();
-    this.#registers.mapping.revoke();
+    this.#memory.revoke();
+    this.#registers.revoke();
   }
 
   protected override release(): void {
@@ -118,6 +123,7 @@ class UioBackend extends PciBackend {
 class MappedBar {
   readonly fd: number;
   readonly mapping: Mapping;
+  readonly #parts = new Parts();
 
   /** Opens the file and maps it; owns both. */
   constructor(path: string, bytes: number) {
@@ -135,8 +141,25 @@ class MappedBar {
     }
   }
 
+  mapPart(offset: number, bytes: number): Mapping {
+    const part = this.#parts.add(binding.mapFile(this.fd, offset, bytes, true));
+    try {
+      part.guard();
+      return part;
+    } catch (error) {
+      part.close();
+      throw error;
+    }
+  }
+
+  revoke(): void {
+    this.mapping.revoke();
+    this.#parts.revoke();
+  }
+
   /** Call it once. */
   close(): void {
+    this.#parts.close();
     this.mapping.close();
     closeSync(this.fd);
   }

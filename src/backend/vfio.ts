@@ -50,6 +50,10 @@ class VfioBackend extends PciBackend {
     device.onRequest(() => this.remove(true));
   }
 
+  override mapPart(offset: number, bytes: number): Mapping {
+    return this.#bar(MEMORY_BAR).mapPart(offset, bytes);
+  }
+
   protected override readRegister(offset: number): number {
     return this.#registers.read32(offset);
   }

@@ -25,6 +25,7 @@ import {
   type SocketCounts,
 } from '../memory/layout.ts';
 import { binding } from '../native/binding.ts';
+import { attach } from './attachments.ts';
 import { buildChannel } from './build.ts';
 import type { Channel } from './channel.ts';
 import { checkName, checkShape } from './checks.ts';
@@ -90,6 +91,7 @@ export class Region {
       traffic: () => this.#tally.all(attachment.device.memory, this.#channels.values()),
     });
     this.#attachment = attachment;
+    attach(this, attachment);
     this.#views = new Views(attachment);
     this.header = attachment.header;
     this.name = attachment.name;

@@ -4,6 +4,8 @@ import { cliErrors } from './cli.ts';
 import { controlErrors } from './control.ts';
 import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
+import { dsmErrors } from './dsm.ts';
+import { dsmSyncErrors } from './dsm-sync.ts';
 import { membershipErrors } from './membership.ts';
 import { migrateErrors } from './migrate.ts';
 import { regionErrors } from './region.ts';
@@ -22,12 +24,14 @@ export const catalogue = {
   ...virtqueueErrors,
   ...channelErrors,
   ...membershipErrors,
+  ...dsmErrors,
   ...serverErrors,
   ...controlErrors,
   ...bindErrors,
   ...cliErrors,
   ...tunErrors,
   ...migrateErrors,
+  ...dsmSyncErrors,
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -10,6 +10,7 @@ import {
   STATUS_QUOTA,
 } from '../memory/layout.ts';
 import type { PageAllocator } from './allocator.ts';
+import { type Charge, Ledger, type Quota } from './ledger.ts';
 import { type ChannelRecord, channelKey, generationKey } from './records.ts';
 import type { Slot } from './slots.ts';
 import type { Transaction } from './transaction.ts';
@@ -27,31 +28,19 @@ export interface ChannelEffects {
   event(tx: Transaction, slot: number, channel: number): void;
 }
 
-export interface Quota {
-  /** Channels a slot may be charged for. */
-  readonly channels: number;
-  /** Pages of channel memory a slot may be charged for. */
-  readonly pages: number;
-}
-
 const BOTH_SIDES = CLOSED_CONNECTOR | CLOSED_LISTENER;
-
-interface Charge {
-  channels: number;
-  pages: number;
-}
 
 /**
  * Open channels and their memory. A channel is charged to its connector, and once one side is gone to the other: who
  * keeps a dead peer's channel open pays for it.
  */
 export class Channels {
+  /** Shared with whoever else gives out memory of the region. */
+  readonly ledger: Ledger;
   readonly #effects: ChannelEffects;
   readonly #allocator: PageAllocator;
-  readonly #quota: Quota;
   readonly #open = new Map<number, ChannelRecord>();
   readonly #bySlot: readonly Set<ChannelRecord>[];
-  readonly #charges: readonly Charge[];
   readonly #generations: Uint32Array;
   /** Free channel numbers; the last freed is used first, which keeps the pending words dense. */
   readonly #free: number[] = [];
@@ -65,9 +54,8 @@ export class Channels {
   ) {
     this.#effects = effects;
     this.#allocator = allocator;
-    this.#quota = quota;
+    this.ledger = new Ledger(slots, quota);
     this.#bySlot = Array.from({ length: slots }, () => new Set<ChannelRecord>());
-    this.#charges = Array.from({ length: slots }, () => ({ channels: 0, pages: 0 }));
     this.#generations = new Uint32Array(channels);
     for (let number = channels - 1; number > 0; number--) this.#free.push(number);
   }
@@ -127,7 +115,7 @@ export class Channels {
 
   /** What a slot is charged for. */
   charge(slot: number): Readonly<Charge> {
-    return { ...this.#charges[slot]! };
+    return this.ledger.of(slot);
   }
 
   /** Channels this slot is still a side of. */
@@ -145,10 +133,7 @@ export class Channels {
     dataBytes: number,
   ): { status: number; channel: ChannelRecord | null } {
     const pages = channelLayout(queueSize, dataBytes).bytes / PAGE_BYTES;
-    const charge = this.#charges[connector.id]!;
-    if (charge.channels >= this.#quota.channels || charge.pages + pages > this.#quota.pages) {
-      return { status: STATUS_QUOTA, channel: null };
-    }
+    if (!this.ledger.has(connector.id, 'channels', pages)) return { status: STATUS_QUOTA, channel: null };
     const number = this.#free.at(-1);
     const firstPage = number === undefined ? null : this.#allocator.allocate(pages);
     if (number === undefined || firstPage === null) return { status: STATUS_NO_MEMORY, channel: null };
@@ -224,8 +209,6 @@ export class Channels {
   }
 
   #charge(slot: number, channel: ChannelRecord, sign: 1 | -1): void {
-    const charge = this.#charges[slot]!;
-    charge.channels += sign;
-    charge.pages += sign * channel.pages;
+    this.ledger.charge(slot, 'channels', channel.pages, sign);
   }
 }

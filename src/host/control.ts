@@ -8,6 +8,9 @@ import {
   OP_HELLO,
   OP_LISTEN,
   OP_REFRESH,
+  OP_SPACE_CLOSE,
+  OP_SPACE_OPEN,
+  OP_SPACE_REMOVE,
   OP_SUSPECT,
   OP_UNLISTEN,
   SLOT_ATTACHED,
@@ -15,6 +18,7 @@ import {
   STATUS_EVICTED,
   STATUS_NAME_TAKEN,
   STATUS_NO_SERVICE,
+  STATUS_NO_SPACE,
   STATUS_NOT_ATTACHED,
   STATUS_OK,
   STATUS_QUOTA,
@@ -29,10 +33,13 @@ import {
   parseGoodbye,
   parseHello,
   parseListen,
+  parseSpaceName,
+  parseSpaceOpen,
   parseSuspect,
 } from './requests.ts';
 import type { Services } from './services.ts';
 import type { Slot, SlotTable } from './slots.ts';
+import type { Spaces } from './spaces.ts';
 import type { Transaction } from './transaction.ts';
 
 /** status and results of a reply. */
@@ -50,6 +57,7 @@ export class Control {
   readonly #slots: SlotTable;
   readonly #services: Services;
   readonly #channels: Channels;
+  readonly #spaces: Spaces | null;
   readonly #members: Members;
   readonly #heapBytes: number;
   readonly #maxListeners: number;
@@ -59,6 +67,7 @@ export class Control {
     slots: SlotTable,
     services: Services,
     channels: Channels,
+    spaces: Spaces | null,
     members: Members,
     limits: { heapBytes: number; listeners: number },
     effects: ControlEffects,
@@ -66,6 +75,7 @@ export class Control {
     this.#slots = slots;
     this.#services = services;
     this.#channels = channels;
+    this.#spaces = spaces;
     this.#members = members;
     this.#heapBytes = limits.heapBytes;
     this.#maxListeners = limits.listeners;
@@ -100,8 +110,31 @@ export class Control {
       case OP_REFRESH:
         this.#effects.refresh(tx);
         return [STATUS_OK];
+      case OP_SPACE_OPEN:
+      case OP_SPACE_CLOSE:
+      case OP_SPACE_REMOVE:
+        return this.#spaces === null ? [STATUS_BAD_REQUEST] : this.#space(tx, this.#spaces, slot, request);
       default:
         return [STATUS_BAD_REQUEST];
+    }
+  }
+
+  #space(tx: Transaction, spaces: Spaces, slot: Slot, request: Int32Array): Answer {
+    switch (request[1]) {
+      case OP_SPACE_CLOSE:
+        return [spaces.close(tx, slot.id, request[2]!, request[3]! >>> 0)];
+      case OP_SPACE_REMOVE: {
+        const name = parseSpaceName(request);
+        const holders = name === null ? null : spaces.remove(tx, name);
+        return holders === null ? [STATUS_NO_SPACE] : [STATUS_OK, holders];
+      }
+      default: {
+        const open = parseSpaceOpen(request);
+        if (open === null) return [STATUS_BAD_REQUEST];
+        const { status, space, created } = spaces.open(tx, slot, open);
+        if (space === null) return [status];
+        return [status, space.number, space.generation, space.firstPage, space.pages, created ? 1 : 0];
+      }
     }
   }
 

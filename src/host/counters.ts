@@ -12,6 +12,9 @@ const OPERATIONS = [
   'drain',
   'suspect',
   'refresh',
+  'space_open',
+  'space_close',
+  'space_remove',
 ] as const;
 const STATUSES = [
   'ok',
@@ -24,6 +27,9 @@ const STATUSES = [
   'not_attached',
   'quota',
   'evicted',
+  'no_space',
+  'space_exists',
+  'space_differs',
 ] as const;
 
 /** Why a connection was refused. */

@@ -113,6 +113,9 @@ function check(config: RegionConfig, eventfds: readonly (readonly number[])[], r
     writeClosed: nothing,
     freeChannel: nothing,
     event: nothing,
+    zeroPages: nothing,
+    writeSpace: nothing,
+    freeSpace: nothing,
   };
   try {
     buildTruth(config, eventfds, { pid: 0, uid: 0, gid: 0 }, records, effects, nothing);

@@ -23,6 +23,7 @@ import type { Counters } from './counters.ts';
 import type { Services } from './services.ts';
 import type { SlotPace } from './slot-pace.ts';
 import type { Slot, SlotTable } from './slots.ts';
+import type { Spaces } from './spaces.ts';
 import type { Transaction } from './transaction.ts';
 import { publicState, type Views } from './views.ts';
 
@@ -47,6 +48,7 @@ export class Members {
   readonly #slots: SlotTable;
   readonly #services: Services;
   readonly #channels: Channels;
+  readonly #spaces: Spaces | null;
   readonly #views: Views;
   readonly #counters: Counters;
   readonly #pace: SlotPace;
@@ -56,6 +58,7 @@ export class Members {
     slots: SlotTable,
     services: Services,
     channels: Channels,
+    spaces: Spaces | null,
     views: Views,
     counters: Counters,
     pace: SlotPace,
@@ -64,6 +67,7 @@ export class Members {
     this.#slots = slots;
     this.#services = services;
     this.#channels = channels;
+    this.#spaces = spaces;
     this.#views = views;
     this.#counters = counters;
     this.#pace = pace;
@@ -171,6 +175,7 @@ export class Members {
     this.#counters.left(told, died);
     this.#services.removeAll(tx, slot.id);
     this.#channels.closeAll(tx, slot.id, died);
+    this.#spaces?.closeAll(tx, slot.id);
     if (state === STATE_FREE) this.#slots.release(tx, slot);
     else this.#slots.detach(tx, slot, Date.now());
     tx.after(() => this.#effects.writeSlot(slot));

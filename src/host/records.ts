@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_CHANNELS, MAX_SLOTS, PAGE_BYTES } from '../memory/layout.ts';
+import { MAX_CHANNELS, MAX_SLOTS, MAX_SPACES, PAGE_BYTES, SPACE_NAME_BYTES } from '../memory/layout.ts';
 import { type Item, MAX_ITEM_BYTES, type MemberRecord } from '../memory/member-record.ts';
 import { BACKENDS, REASONS } from '../memory/membership.ts';
 
@@ -94,6 +94,29 @@ export const channelRecord = z.strictObject({
   closed: z.int().min(0).max(7),
 });
 
+/** 'space.N': a space that is there. */
+export const spaceRecord = z.strictObject({
+  number: z
+    .int()
+    .min(0)
+    .max(MAX_SPACES - 1),
+  generation: u32.min(1),
+  name: z.string().min(1).max(SPACE_NAME_BYTES),
+  bytes: z.int().min(1),
+  systemPages: z.int().min(1),
+  firstPage: z.int().min(1),
+  pages: z.int().min(1),
+  persistent: flag,
+  creator: side,
+  /** Name of the creator, which may be gone. */
+  createdBy: z.string(),
+  /** Slots of those who have it open, the longest first: that one pays for it. */
+  holders: z.array(slotId).max(MAX_SLOTS),
+});
+
+/** 'spaces': the generation of the last space that was made. */
+export const spacesRecord = z.strictObject({ generation: u32 });
+
 /** 'generation.N': of the last life of a channel number. */
 export const generationRecord = z.strictObject({ generation: u32 });
 
@@ -131,6 +154,7 @@ export const owedRecord = z.strictObject({ slot: slotId, items });
 export type RegionRecord = z.output<typeof regionRecord>;
 export type SlotRecord = z.output<typeof slotRecord>;
 export type ChannelRecord = z.output<typeof channelRecord>;
+export type SpaceRecord = z.output<typeof spaceRecord>;
 export type ListenerRecord = z.output<typeof listenerRecord>;
 export type OwedRecord = z.output<typeof owedRecord>;
 
@@ -144,6 +168,9 @@ export interface RegionRecords {
   /** By channel number. */
   readonly generations: ReadonlyMap<number, number>;
   readonly listeners: readonly ListenerRecord[];
+  readonly spaces: readonly SpaceRecord[];
+  /** Of the last space; 0 before the first. */
+  readonly spaceGeneration: number;
 }
 
 export const REGION_KEY = 'region';
@@ -151,6 +178,8 @@ export const slotKey = (id: number): string => `slot.${id}`;
 export const memberKey = (id: number): string => `member.${id}`;
 export const owedKey = (id: number): string => `owed.${id}`;
 export const channelKey = (number: number): string => `channel.${number}`;
+export const SPACES_KEY = 'spaces';
+export const spaceKey = (number: number): string => `space.${number}`;
 export const generationKey = (number: number): string => `generation.${number}`;
 export const listenerKey = (id: number): string => `listener.${id}`;
 
@@ -165,6 +194,8 @@ export function readRecords(entries: ReadonlyMap<string, unknown>): RegionRecord
   const channels: ChannelRecord[] = [];
   const generations = new Map<number, number>();
   const listeners: ListenerRecord[] = [];
+  const spaces: SpaceRecord[] = [];
+  let spaceGeneration = 0;
   const own = (key: string, expected: string): void => {
     if (key !== expected) throw new Error(`the record of ${key} is that of ${expected}`);
   };
@@ -178,6 +209,8 @@ export function readRecords(entries: ReadonlyMap<string, unknown>): RegionRecord
       own(key, channelKey(channels[channels.push(channelRecord.parse(value)) - 1]!.number));
     else if (kind === 'listener')
       own(key, listenerKey(listeners[listeners.push(listenerRecord.parse(value)) - 1]!.id));
+    else if (kind === 'space') own(key, spaceKey(spaces[spaces.push(spaceRecord.parse(value)) - 1]!.number));
+    else if (key === SPACES_KEY) spaceGeneration = spacesRecord.parse(value).generation;
     else if (kind === 'generation') generations.set(Number(number), generationRecord.parse(value).generation);
     else if (key !== REGION_KEY) throw new Error(`nothing is known of records named ${key}`);
   }
@@ -189,5 +222,7 @@ export function readRecords(entries: ReadonlyMap<string, unknown>): RegionRecord
     channels,
     generations,
     listeners,
+    spaces,
+    spaceGeneration,
   };
 }

@@ -1,6 +1,7 @@
 import { writeDirectory } from '../memory/directory.ts';
 import {
   EVENT_ENTRIES,
+  MAX_SPACES,
   OP_HELLO,
   OP_SUSPECT,
   PAGE_BYTES,
@@ -43,6 +44,8 @@ export interface CoreParts {
   readonly records: RegionRecords | null;
   /** What one slot may cost the others. */
   readonly pace?: Pace;
+  /** Makes pages of the memory zero that nobody uses; by writing to them unless there is a better way. */
+  readonly zeroPages?: (firstPage: number, pages: number) => void;
 }
 
 /** A region without its connections: the truth, the tables written from it, and what members ask for in them. */
@@ -70,7 +73,7 @@ export class RegionCore {
     this.#log = log;
     this.#directory = directory;
     this.transactions = new Transactions(journal);
-    const tables = new Tables(memory, slots, channels);
+    const tables = new Tables(memory, slots, channels, records?.region.minor);
     this.tables = tables;
     const effects = {
       zeroRings: tables.zeroRings.bind(tables),
@@ -78,10 +81,13 @@ export class RegionCore {
       writeClosed: tables.writeClosed.bind(tables),
       freeChannel: tables.freeChannel.bind(tables),
       event: this.#event.bind(this),
+      zeroPages: parts.zeroPages ?? tables.zeroPages.bind(tables),
+      writeSpace: tables.writeSpace.bind(tables),
+      freeSpace: tables.freeSpace.bind(tables),
     };
     const published = this.#published.bind(this);
     this.truth = buildTruth(config, eventfds, own, records, effects, published);
-    const { slots: table, services, views } = this.truth;
+    const { slots: table, services, channels: open, spaces, views } = this.truth;
     this.#doorbells = new Doorbells(tables.words, tables.members, eventfds);
     this.#pace = new SlotPace(
       pace,
@@ -89,7 +95,7 @@ export class RegionCore {
       (slot) => this.settle([table.slots[slot]!]),
       (slot) => this.visit(slot),
     );
-    this.members = new Members(table, services, this.truth.channels, views, this.counters, this.#pace, {
+    this.members = new Members(table, services, open, spaces, views, this.counters, this.#pace, {
       writeSlot: (slot) => tables.writeSlot(slot),
       clearMember: (slot) => tables.members.clear(slot),
       clearEvents: (slot) => tables.members.clearEvents(slot),
@@ -98,7 +104,7 @@ export class RegionCore {
         log.info({ slot: slot.id, epoch: slot.epoch, member: slot.name, ...slot.credentials, ...more }, what),
     });
     const limits = { heapBytes: size - tables.heapPage * PAGE_BYTES, listeners: quota.listeners };
-    this.#control = new Control(table, services, this.truth.channels, this.members, limits, {
+    this.#control = new Control(table, services, open, spaces, this.members, limits, {
       draft: (slot, bytes) => tables.members.draft(slot, bytes),
       refresh: (tx) => this.#refresh(tx),
     });
@@ -270,7 +276,7 @@ export class RegionCore {
 
   /** Header, slots and channels as they are in truth, under members that use them: values that were right stay. */
   #writeTables(): void {
-    const { slots, channels, shape } = this.truth;
+    const { slots, channels, spaces, shape } = this.truth;
     this.tables.repairHeader(headerOf(shape));
     for (const slot of slots.slots) this.tables.writeSlot(slot);
     const open = new Set<number>();
@@ -280,6 +286,13 @@ export class RegionCore {
     }
     for (let number = 0; number < shape.channels; number++)
       if (!open.has(number)) this.tables.freeChannel(number);
+    if (spaces === null) return;
+    const there = new Set<number>();
+    for (const space of spaces.all) {
+      there.add(space.number);
+      this.tables.writeSpace(space);
+    }
+    for (let number = 0; number < MAX_SPACES; number++) if (!there.has(number)) this.tables.freeSpace(number);
   }
 }
 

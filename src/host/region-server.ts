@@ -3,6 +3,7 @@ import { IvshmemError } from '../errors/index.ts';
 import { PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE, type StatisticName } from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import { REASON_CRASHED, REASON_MIGRATED, REASON_NONE } from '../memory/membership.ts';
+import { binding } from '../native/binding.ts';
 import type { RegionSample } from '../observe/sample.ts';
 import { Acceptor } from './acceptor.ts';
 import type { Credentials } from './admission.ts';
@@ -72,6 +73,8 @@ export class RegionServer implements ControlSubject {
       log,
       journal: journal ?? null,
       records: restored?.records ?? null,
+      // A file was given its room once and for all, and huge pages are not freed in part: those are written.
+      ...(config.memory === 'memfd' ? { zeroPages: pagesOf(memory.fd) } : {}),
     });
     const { tables, truth, members, transactions, counters } = this.#core;
     const admission = {
@@ -274,4 +277,9 @@ export class RegionServer implements ControlSubject {
       }
     }
   }
+}
+
+/** Pages that were never touched cost nothing, and those of an earlier space are given back. */
+function pagesOf(memoryFd: number): (firstPage: number, pages: number) => void {
+  return (firstPage, pages) => binding.punchHole(memoryFd, firstPage * PAGE_BYTES, pages * PAGE_BYTES);
 }

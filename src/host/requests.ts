@@ -1,4 +1,12 @@
-import { MAX_QUEUE_SIZE, MIN_QUEUE_SIZE, NAME_BYTES, PAGE_BYTES, SERVICE_BYTES } from '../memory/layout.ts';
+import {
+  MAX_QUEUE_SIZE,
+  MIN_QUEUE_SIZE,
+  NAME_BYTES,
+  OPEN_ANY,
+  PAGE_BYTES,
+  SERVICE_BYTES,
+  SPACE_PERSISTENT,
+} from '../memory/layout.ts';
 import { decodeItems, type Item, MAX_ITEMS_BYTES } from '../memory/member-record.ts';
 import { BACKENDS, REASON_CLOSED, REASON_EVICTED, REASONS } from '../memory/membership.ts';
 import { isName, readName } from '../memory/names.ts';
@@ -22,6 +30,15 @@ export interface Connect {
   /** Empty: any. */
   readonly peer: string;
   readonly service: string;
+}
+
+export interface SpaceOpen {
+  /** OPEN_* */
+  readonly mode: number;
+  readonly persistent: boolean;
+  /** At least; 0: whatever it has. */
+  readonly bytes: number;
+  readonly name: string;
 }
 
 /** Each reads a private copy of a request and returns null when it makes no sense. */
@@ -78,6 +95,22 @@ export function parseConnect(request: Int32Array, heapBytes: number): Connect | 
     return null;
   if (dataBytes < PAGE_BYTES || dataBytes % PAGE_BYTES !== 0 || dataBytes > heapBytes) return null;
   return { queueSize, dataBytes, peer, service };
+}
+
+export function parseSpaceOpen(request: Int32Array): SpaceOpen | null {
+  const mode = request[ARGUMENTS]! >>> 0;
+  const flags = request[ARGUMENTS + 1]! >>> 0;
+  const bytes = (request[ARGUMENTS + 2]! >>> 0) + (request[ARGUMENTS + 3]! >>> 0) * 2 ** 32;
+  const name = parseSpaceName(request, 4);
+  // A size that no region has is for the quota to refuse; only one that is no number here makes no sense.
+  if (mode > OPEN_ANY || flags > SPACE_PERSISTENT || name === null || !Number.isSafeInteger(bytes))
+    return null;
+  return { mode, persistent: flags === SPACE_PERSISTENT, bytes, name };
+}
+
+/** `at`: among the arguments. */
+export function parseSpaceName(request: Int32Array, at = 0): string | null {
+  return name64(request, ARGUMENTS + at);
 }
 
 function name32(request: Int32Array, at: number): string | null {

@@ -3,6 +3,7 @@ import { MAX_VECTORS } from '../memory/header.ts';
 import {
   MAX_CHANNELS,
   MAX_SLOTS,
+  MAX_SPACES,
   MIN_REGION_BYTES,
   PAGE_BYTES,
   REGION_NAME_BYTES,
@@ -99,7 +100,9 @@ const region = z
         /** Channels one member may hold. */
         channels: z.int().min(1).max(MAX_CHANNELS).default(1024),
         listeners: z.int().min(1).max(65536).default(1024),
-        /** Share of the channel memory one member may hold. */
+        /** Spaces one member may make and hold. */
+        spaces: z.int().min(1).max(MAX_SPACES).default(32),
+        /** Share of the memory of channels and spaces one member may hold. */
         heap: z.number().gt(0).max(1).default(0.5),
       })
       .prefault({}),

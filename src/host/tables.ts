@@ -10,12 +10,18 @@ import {
   SLOT_BYTES,
   SLOT_FREE,
   SLOT_W,
+  SPACE_BYTES,
+  SPACE_FREE,
+  SPACE_NAME_BYTES,
+  SPACE_OPEN,
+  SPACE_PERSISTENT,
+  SPACE_W,
   tablePages,
 } from '../memory/layout.ts';
 import { type MembershipPlace, placeAt } from '../memory/membership.ts';
 import { writeName } from '../memory/names.ts';
 import { MemberBlocks } from './member-blocks.ts';
-import type { ChannelRecord } from './records.ts';
+import type { ChannelRecord, SpaceRecord } from './records.ts';
 import type { Slot } from './slots.ts';
 
 const PAGE_WORDS = PAGE_BYTES / 4;
@@ -32,9 +38,11 @@ export class Tables {
   readonly #memory: ArrayBuffer;
   readonly #slotAt: number;
   readonly #channelAt: number;
+  readonly #spaceAt: number;
 
-  constructor(memory: ArrayBuffer, slots: number, channels: number) {
-    const pages = tablePages(slots, channels);
+  /** `minor`: of the region's layout. */
+  constructor(memory: ArrayBuffer, slots: number, channels: number, minor?: number) {
+    const pages = tablePages(slots, channels, minor);
     this.#memory = memory;
     this.heapPage = pages.heapPage;
     this.words = new Int32Array(memory, 0, pages.heapPage * PAGE_WORDS);
@@ -42,6 +50,7 @@ export class Tables {
     this.membership = placeAt(pages.membershipPage, slots);
     this.#slotAt = pages.slotTablePage * PAGE_WORDS;
     this.#channelAt = pages.channelTablePage * PAGE_WORDS;
+    this.#spaceAt = pages.spacePage * PAGE_WORDS;
   }
 
   /** Makes a fresh region. */
@@ -100,6 +109,33 @@ export class Tables {
     Atomics.store(this.words, this.#channelEntry(number) + CHANNEL_W.state, CHANNEL_FREE);
   }
 
+  /** Publishes the entry of a space whose memory was zeroed, `state` last. */
+  writeSpace(space: Readonly<SpaceRecord>): void {
+    const { words } = this;
+    const at = this.#spaceEntry(space.number);
+    words[at + SPACE_W.generation] = space.generation;
+    words[at + SPACE_W.firstPage] = space.firstPage;
+    words[at + SPACE_W.pages] = space.pages;
+    words[at + SPACE_W.systemPages] = space.systemPages;
+    words[at + SPACE_W.bytesLow] = space.bytes >>> 0;
+    words[at + SPACE_W.bytesHigh] = Math.floor(space.bytes / 2 ** 32);
+    words[at + SPACE_W.flags] = space.persistent ? SPACE_PERSISTENT : 0;
+    words[at + SPACE_W.holders] = space.holders.length;
+    words[at + SPACE_W.creator] = space.creator.slot;
+    words[at + SPACE_W.creatorEpoch] = space.creator.epoch;
+    writeName(words, at + SPACE_W.name, SPACE_NAME_BYTES, space.name);
+    // Release: pairs with the members' acquire of state.
+    Atomics.store(words, at + SPACE_W.state, SPACE_OPEN);
+  }
+
+  freeSpace(number: number): void {
+    Atomics.store(this.words, this.#spaceEntry(number) + SPACE_W.state, SPACE_FREE);
+  }
+
+  #spaceEntry(number: number): number {
+    return this.#spaceAt + number * (SPACE_BYTES / 4);
+  }
+
   #channelEntry(number: number): number {
     return this.#channelAt + number * (CHANNEL_BYTES / 4);
   }
@@ -113,5 +149,9 @@ export class Tables {
     for (const direction of channelLayout(channel.queueSize, channel.dataBytes).directions) {
       new Uint8Array(this.#memory, start + direction.ring, direction.data - direction.ring).fill(0);
     }
+  }
+
+  zeroPages(firstPage: number, pages: number): void {
+    new Uint8Array(this.#memory, firstPage * PAGE_BYTES, pages * PAGE_BYTES).fill(0);
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { NewHeader } from '../memory/header.ts';
-import { LAYOUT_MINOR, PAGE_BYTES, SLOT_ATTACHED, tablePages } from '../memory/layout.ts';
+import { LAYOUT_MINOR, PAGE_BYTES, SLOT_ATTACHED, SPACES_MINOR, tablePages } from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import type { Credentials } from './admission.ts';
 import { PageAllocator } from './allocator.ts';
@@ -9,6 +9,7 @@ import type { RegionRecords } from './records.ts';
 import type { RegionConfig } from './schema.ts';
 import { Services } from './services.ts';
 import { SlotTable } from './slots.ts';
+import { type SpaceEffects, Spaces } from './spaces.ts';
 import { type Shape, Views } from './views.ts';
 
 /** The private truth of a region: what the shared tables are written from, and what is kept over a restart. */
@@ -18,18 +19,20 @@ export interface Truth {
   readonly services: Services;
   readonly allocator: PageAllocator;
   readonly channels: Channels;
+  /** Null in a region that a server of layout 1.1 made. */
+  readonly spaces: Spaces | null;
   readonly views: Views;
 }
 
-/** The shape that a configuration asks for. */
-export function shapeOf(config: RegionConfig, uuid: string): Shape {
+/** The shape that a configuration asks for; `minor`: of a region that an older server made, which stays what it is. */
+export function shapeOf(config: RegionConfig, uuid: string, minor = LAYOUT_MINOR): Shape {
   const { name, size, slots, vectors, channels } = config;
-  const { heapPage } = tablePages(slots, channels);
-  return { name, size, slots, vectors, channels, minor: LAYOUT_MINOR, heapPage, uuid };
+  const { heapPage } = tablePages(slots, channels, minor);
+  return { name, size, slots, vectors, channels, minor, heapPage, uuid };
 }
 
-export function headerOf({ name, size, slots, vectors, channels, uuid }: Shape): NewHeader {
-  return { regionBytes: size, slots, vectors, channels, uuid: Buffer.from(uuid, 'hex'), name };
+export function headerOf({ name, size, slots, vectors, channels, uuid, minor }: Shape): NewHeader {
+  return { minor, regionBytes: size, slots, vectors, channels, uuid: Buffer.from(uuid, 'hex'), name };
 }
 
 /**
@@ -37,7 +40,9 @@ export function headerOf({ name, size, slots, vectors, channels, uuid }: Shape):
  * admission and the like may change over a restart; these cannot, for members have mapped them.
  */
 export function contradiction(config: RegionConfig, kept: Shape): string | null {
-  for (const [field, value] of Object.entries(shapeOf(config, kept.uuid))) {
+  // A newer server than this one may have parts in it that this one would give to channels.
+  const minor = Math.min(kept.minor, LAYOUT_MINOR);
+  for (const [field, value] of Object.entries(shapeOf(config, kept.uuid, minor))) {
     const was = kept[field as keyof Shape];
     if (was !== value) return `${field} is ${value}, and was ${was}`;
   }
@@ -53,22 +58,28 @@ export function buildTruth(
   eventfds: readonly (readonly number[])[],
   own: Credentials,
   records: RegionRecords | null,
-  effects: ChannelEffects,
+  effects: ChannelEffects & SpaceEffects,
   published: (record: MemberRecord) => void,
 ): Truth {
   const { slots, channels, size, quota } = config;
-  const fresh = shapeOf(config, records?.region.uuid ?? randomBytes(16).toString('hex'));
+  const fresh = shapeOf(
+    config,
+    records?.region.uuid ?? randomBytes(16).toString('hex'),
+    records === null ? LAYOUT_MINOR : Math.min(records.region.minor, LAYOUT_MINOR),
+  );
   const heapPages = size / PAGE_BYTES - fresh.heapPage;
   const allocator = new PageAllocator(fresh.heapPage, heapPages);
-  const perSlot = { channels: quota.channels, pages: Math.floor(heapPages * quota.heap) };
+  const perSlot = { ...quota, pages: Math.floor(heapPages * quota.heap) };
   if (records === null) {
     const services = new Services();
+    const made = new Channels(slots, channels, allocator, perSlot, effects);
     return {
       shape: fresh,
       slots: new SlotTable(eventfds, own),
       services,
       allocator,
-      channels: new Channels(slots, channels, allocator, perSlot, effects),
+      channels: made,
+      spaces: new Spaces(allocator, made.ledger, effects),
       views: new Views(fresh, services, published),
     };
   }
@@ -83,20 +94,20 @@ export function buildTruth(
     if (table.slots[slot]?.state !== SLOT_ATTACHED)
       throw new RangeError(`slot ${slot} has nothing to update`);
   }
-  return {
-    shape,
-    slots: table,
-    services,
+  const open = Channels.restore(
+    slots,
+    channels,
     allocator,
-    channels: Channels.restore(
-      slots,
-      channels,
-      allocator,
-      perSlot,
-      effects,
-      records.channels,
-      records.generations,
-    ),
-    views,
-  };
+    perSlot,
+    effects,
+    records.channels,
+    records.generations,
+  );
+  const spaces = shape.minor < SPACES_MINOR ? null : new Spaces(allocator, open.ledger, effects);
+  spaces?.restore(
+    records.spaces,
+    records.spaceGeneration,
+    (slot) => table.slots[slot]?.state === SLOT_ATTACHED,
+  );
+  return { shape, slots: table, services, allocator, channels: open, spaces, views };
 }

@@ -1,6 +1,6 @@
 import type { Backend, BackendKind, DoorbellPlace, Life } from '../backend/backend.ts';
 import { IvshmemError } from '../errors/index.ts';
-import { binding } from '../native/binding.ts';
+import { binding, type Mapping } from '../native/binding.ts';
 import { type InterruptCallback, Interrupts, type InterruptThreadClass } from './interrupts.ts';
 
 const MAX_PEER = 0xffff;
@@ -49,6 +49,16 @@ export class IvshmemDevice {
   get memory(): ArrayBuffer {
     this.#check('use the shared memory');
     return this.#backend.memory.buffer;
+  }
+
+  /**
+   * Maps a part of the shared memory by itself: `bytes` from `offset`, which is on a page of 4096. The caller closes it; a removal
+   * revokes it, and close() detaches it like `memory`. Fails as the kernel's mmap does.
+   */
+  mapPart(offset: number, bytes: number): Mapping {
+    this.#check('map a part of the shared memory');
+    if (this.#removed) throw new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on: this.#backend.on });
+    return this.#backend.mapPart(offset, bytes);
   }
 
   /** Interrupt vectors of this device; 0 when it must be polled (uio, ivshmem-plain). */

@@ -85,6 +85,7 @@ export class Attachment implements Mortal {
   #state: 'open' | 'closing' | 'closed' = 'open';
   #removedListeners: ((error: IvshmemError) => void)[] = [];
   #shutListeners: (() => void)[] = [];
+  readonly #controlListeners = new Set<() => void>();
 
   /** Takes ownership of the device unless it throws; a HELLO makes it a member. */
   constructor(device: RegionDevice, options: AttachmentOptions, marks: Marks) {
@@ -211,6 +212,12 @@ export class Attachment implements Mortal {
     this.#shutListeners.push(callback);
   }
 
+  /** Calls back whenever the control bit was set, after the region had its look. Returns how to stop. */
+  onControl(callback: () => void): () => void {
+    this.#controlListeners.add(callback);
+    return () => void this.#controlListeners.delete(callback);
+  }
+
   /** ERR_IVSHMEM_CLOSED unless this member is there. */
   check(operation: string): void {
     if (this.#state !== 'open') throw this.#closedError(operation);
@@ -319,7 +326,7 @@ export class Attachment implements Mortal {
       else {
         this.control.collectReply();
         this.#answerPulse();
-        this.#marks.control();
+        forEveryone([() => this.#marks.control(), ...this.#controlListeners], (serve) => serve());
       }
     } catch (error) {
       this.#faults.push(error);

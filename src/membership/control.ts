@@ -12,10 +12,15 @@ import {
   OP_HELLO,
   OP_LISTEN,
   OP_REFRESH,
+  OP_SPACE_CLOSE,
+  OP_SPACE_OPEN,
+  OP_SPACE_REMOVE,
   OP_SUSPECT,
   OP_UNLISTEN,
   REPLY_WORDS,
   SERVICE_BYTES,
+  SPACE_NAME_BYTES,
+  SPACE_PERSISTENT,
   STATUS_OK,
 } from '../memory/layout.ts';
 import { writeName } from '../memory/names.ts';
@@ -115,6 +120,43 @@ export class ControlClient {
       this.#words[at] = channel;
       this.#words[at + 1] = generation;
     });
+  }
+
+  /** `mode`: one of OPEN_*. `bytes`: the least it must have, 0 for whatever it has. */
+  async openSpace(
+    name: string,
+    { mode, persistent, bytes }: { mode: number; persistent: boolean; bytes: number },
+  ): Promise<{ space: number; generation: number; firstPage: number; pages: number; created: boolean }> {
+    const reply = await this.#request(OP_SPACE_OPEN, `open the space ${name}`, (at) => {
+      this.#words[at] = mode;
+      this.#words[at + 1] = persistent ? SPACE_PERSISTENT : 0;
+      this.#words[at + 2] = bytes >>> 0;
+      this.#words[at + 3] = Math.floor(bytes / 2 ** 32);
+      writeName(this.#words, at + 4, SPACE_NAME_BYTES, name);
+    });
+    const result = (index: number): number => reply[2 + index]! >>> 0;
+    return {
+      space: result(0),
+      generation: result(1),
+      firstPage: result(2),
+      pages: result(3),
+      created: result(4) !== 0,
+    };
+  }
+
+  async closeSpace(space: number, generation: number): Promise<void> {
+    await this.#request(OP_SPACE_CLOSE, `close space ${space}`, (at) => {
+      this.#words[at] = space;
+      this.#words[at + 1] = generation;
+    });
+  }
+
+  /** How many members still hold it. */
+  async removeSpace(name: string): Promise<number> {
+    const reply = await this.#request(OP_SPACE_REMOVE, `remove the space ${name}`, (at) =>
+      writeName(this.#words, at, SPACE_NAME_BYTES, name),
+    );
+    return reply[2]!;
   }
 
   /** `draft`: items (addresses and labels), at most DRAFT_BYTES. */

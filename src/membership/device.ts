@@ -2,6 +2,13 @@ import type { BackendKind, DoorbellPlace, Life } from '../backend/backend.ts';
 
 export type { Life } from '../backend/backend.ts';
 
+/** A part of the shared memory, mapped by itself. */
+export interface MappedPart {
+  readonly buffer: ArrayBuffer;
+  /** Detaches `buffer`, then unmaps. Idempotent. */
+  close(): void;
+}
+
 /** What a region needs of the device under it; IvshmemDevice is one. */
 export interface RegionDevice {
   readonly on: string;
@@ -9,6 +16,11 @@ export interface RegionDevice {
   readonly kind?: BackendKind;
   readonly ivPosition: number;
   readonly memory: ArrayBuffer;
+  /**
+   * Maps a part of `memory` once more, its offset on a page, for the caller to close; it is revoked and closed with the device. Absent:
+   * this device has nothing to map it from.
+   */
+  mapPart?(offset: number, bytes: number): MappedPart;
   /** Interrupt vectors; 0 when the device must be polled. */
   readonly vectors: number;
   takeVector(vector: number): number;

@@ -1,7 +1,7 @@
 export { Attachment, type AttachmentOptions, type Marks, type Traffic } from './attachment.ts';
 export type { MembershipEvent } from './changes.ts';
 export type { Description } from './description.ts';
-export type { Life, RegionDevice } from './device.ts';
+export type { Life, MappedPart, RegionDevice } from './device.ts';
 export { type DiagnosticName, publish } from './diagnostics.ts';
 export { forEveryone } from './for-everyone.ts';
 export { Holds } from './holds.ts';

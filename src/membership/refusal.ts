@@ -1,4 +1,4 @@
-import { IvshmemError } from '../errors/index.ts';
+import { type ErrorCode, IvshmemError } from '../errors/index.ts';
 import {
   STATUS_BAD_REQUEST,
   STATUS_EVICTED,
@@ -6,8 +6,11 @@ import {
   STATUS_NO_CHANNEL,
   STATUS_NO_MEMORY,
   STATUS_NO_SERVICE,
+  STATUS_NO_SPACE,
   STATUS_NOT_ATTACHED,
   STATUS_QUOTA,
+  STATUS_SPACE_DIFFERS,
+  STATUS_SPACE_EXISTS,
   STATUS_VERSION,
 } from '../memory/layout.ts';
 
@@ -23,7 +26,7 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
   ],
   [STATUS_NO_MEMORY]: [
     'the region has no memory left for it',
-    'Close channels, ask for a smaller dataBytes, or give the region a larger size.',
+    'Close channels or spaces, ask for a smaller dataBytes or size, or give the region a larger size.',
   ],
   [STATUS_NO_CHANNEL]: [
     'there is no such channel, or the channel table is full',
@@ -37,7 +40,7 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
   [STATUS_NOT_ATTACHED]: ['this member has not joined', 'Open the region again.'],
   [STATUS_QUOTA]: [
     "this member's quota is used up",
-    "Close channels, or raise the region's quota in the server's configuration.",
+    "Close channels or spaces, or raise the region's quota in the server's configuration.",
   ],
   [STATUS_EVICTED]: [
     'this member was evicted',
@@ -45,7 +48,15 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
   ],
 };
 
+/** Refusals that a program may want to tell apart. */
+const codes = {
+  [STATUS_NO_SPACE]: 'ERR_IVSHMEM_SPACE_MISSING',
+  [STATUS_SPACE_EXISTS]: 'ERR_IVSHMEM_SPACE_EXISTS',
+  [STATUS_SPACE_DIFFERS]: 'ERR_IVSHMEM_SPACE_SIZE',
+} as const satisfies Record<number, ErrorCode>;
+
 export function refusal(status: number, operation: string, on: string): IvshmemError {
+  if (status in codes) return new IvshmemError(codes[status as keyof typeof codes], { operation, on });
   const [why, hint] = reasons[status] ?? [`status ${status}`, 'Use a server of the same version.'];
   return new IvshmemError('ERR_IVSHMEM_REFUSED', { operation, on, why, hint });
 }

@@ -11,6 +11,8 @@ import {
   membershipPages,
   PAGE_BYTES,
   REGION_NAME_BYTES,
+  SPACE_PAGES,
+  SPACES_MINOR,
   tablePages,
 } from './layout.ts';
 import { readName, writeName } from './names.ts';
@@ -30,6 +32,8 @@ export interface RegionHeader {
   readonly heapPage: number;
   /** 0: this region has no membership part (layout 1.0). */
   readonly membershipPage: number;
+  /** 0: this region has no spaces (layout 1.1 and earlier). */
+  readonly spacePage: number;
   /** 32 hexadecimal digits; another one is another region, whatever the name. */
   readonly uuid: string;
   readonly name: string;
@@ -66,6 +70,7 @@ export function readHeader(memory: ArrayBuffer, mappedBytes: number = memory.byt
   const expected = checksum(copy);
   const found = word(HEADER_W.checksum);
   if (found !== expected) throw new IvshmemError('ERR_IVSHMEM_REGION_CHECKSUM', { found, expected });
+  const heapPage = word(HEADER_W.heapPage);
   const header = {
     minor,
     regionPages: word(HEADER_W.regionPages),
@@ -75,8 +80,9 @@ export function readHeader(memory: ArrayBuffer, mappedBytes: number = memory.byt
     slotTablePage: word(HEADER_W.slotTablePage),
     memberPage: word(HEADER_W.memberPage),
     channelTablePage: word(HEADER_W.channelTablePage),
-    heapPage: word(HEADER_W.heapPage),
+    heapPage,
     membershipPage: minor === 0 ? 0 : word(HEADER_W.membershipPage),
+    spacePage: minor < SPACES_MINOR ? 0 : heapPage - SPACE_PAGES,
     uuid: Buffer.from(copy.buffer, HEADER_W.uuid * 4, 16).toString('hex'),
     name: readName(copy, HEADER_W.name, REGION_NAME_BYTES),
   };
@@ -86,6 +92,8 @@ export function readHeader(memory: ArrayBuffer, mappedBytes: number = memory.byt
 
 /** Everything of the header that a server chooses. */
 export interface NewHeader {
+  /** Of the layout; LAYOUT_MINOR unless it is that of a region an older server made. */
+  readonly minor?: number;
   readonly regionBytes: number;
   readonly slots: number;
   readonly vectors: number;
@@ -100,12 +108,13 @@ export function writeHeader(memory: ArrayBuffer, header: NewHeader): void {
   words.fill(0);
   words[HEADER_W.magic0] = MAGIC_0;
   words[HEADER_W.magic1] = MAGIC_1;
-  words[HEADER_W.version] = (LAYOUT_MAJOR << 16) | LAYOUT_MINOR;
+  const minor = header.minor ?? LAYOUT_MINOR;
+  words[HEADER_W.version] = (LAYOUT_MAJOR << 16) | minor;
   words[HEADER_W.regionPages] = header.regionBytes / PAGE_BYTES;
   words[HEADER_W.slots] = header.slots;
   words[HEADER_W.vectors] = header.vectors;
   words[HEADER_W.channels] = header.channels;
-  const pages = tablePages(header.slots, header.channels);
+  const pages = tablePages(header.slots, header.channels, minor);
   words[HEADER_W.slotTablePage] = pages.slotTablePage;
   words[HEADER_W.memberPage] = pages.memberPage;
   words[HEADER_W.channelTablePage] = pages.channelTablePage;
@@ -146,7 +155,8 @@ function checkShape(header: RegionHeader, mappedBytes: number): void {
   const { membershipPage } = header;
   if (membershipPage !== 0) {
     if (membershipPage < header.channelTablePage + channelPages) refuse('membershipPage', membershipPage);
-    if (header.heapPage < membershipPage + membershipPages(slots)) refuse('heapPage', header.heapPage);
+    const least = membershipPage + membershipPages(slots) + (header.spacePage === 0 ? 0 : SPACE_PAGES);
+    if (header.heapPage < least) refuse('heapPage', header.heapPage);
   } else if (header.heapPage < header.channelTablePage + channelPages) refuse('heapPage', header.heapPage);
   if (header.heapPage > header.regionPages) refuse('heapPage', header.heapPage);
 }

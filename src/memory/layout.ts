@@ -1,13 +1,15 @@
 /**
- * The shared-memory layout of a region, version 1.1. docs/shared-memory.md is the normative text; a test holds the
+ * The shared-memory layout of a region, version 1.2. docs/shared-memory.md is the normative text; a test holds the
  * two together. All fields are little-endian 32-bit words; `W` constants are word indices within their structure.
  * Nothing here is a pointer: positions are pages of 4096 bytes or byte offsets from the start of the region.
  */
 
 export const PAGE_BYTES = 4096;
 export const LAYOUT_MAJOR = 1;
-/** 1.1 added the membership part; a 1.0 region says membershipPage 0. */
-export const LAYOUT_MINOR = 1;
+/** 1.1 added the membership part; a 1.0 region says membershipPage 0. 1.2 added the space table, directly before heapPage. */
+export const LAYOUT_MINOR = 2;
+/** The first minor version whose regions have spaces. */
+export const SPACES_MINOR = 2;
 /** "IVSH" "MEM1", the first eight bytes. */
 export const MAGIC_0 = 0x48535649;
 export const MAGIC_1 = 0x314d454d;
@@ -140,6 +142,16 @@ export const OP_DESCRIBE = 7; // [bytes of items in draft]
 export const OP_DRAIN = 8; // []
 export const OP_SUSPECT = 9; // [milliseconds, 0: no longer]
 export const OP_REFRESH = 10; // []
+export const OP_SPACE_OPEN = 11; // [mode, flags, bytes low, bytes high, name(16 words)] -> [space, generation, firstPage, pages, created]
+export const OP_SPACE_CLOSE = 12; // [space, generation]
+export const OP_SPACE_REMOVE = 13; // [name(16 words)] -> [holders it still has]
+
+/** Modes of SPACE_OPEN. */
+export const OPEN_EXISTING = 0;
+export const OPEN_NEW = 1;
+export const OPEN_ANY = 2;
+/** Flag of SPACE_OPEN and of an entry: the space outlives its holders. */
+export const SPACE_PERSISTENT = 1;
 
 export const STATUS_OK = 0;
 export const STATUS_VERSION = 1;
@@ -151,6 +163,9 @@ export const STATUS_BAD_REQUEST = 6;
 export const STATUS_NOT_ATTACHED = 7;
 export const STATUS_QUOTA = 8;
 export const STATUS_EVICTED = 9;
+export const STATUS_NO_SPACE = 10;
+export const STATUS_SPACE_EXISTS = 11;
+export const STATUS_SPACE_DIFFERS = 12;
 
 /** Channel table entry: written by the server only. */
 export const CHANNEL_BYTES = 64;
@@ -178,6 +193,36 @@ export const CLOSED_CONNECTOR = 1;
 export const CLOSED_LISTENER = 2;
 /** With one of the above: that side died instead of closing. */
 export const CLOSED_DIED = 4;
+
+/** Space table entry: written by the server only. */
+export const SPACE_BYTES = 128;
+export const MAX_SPACES = 128;
+export const SPACE_W = {
+  state: 0,
+  /** Another one for each space the region ever had. */
+  generation: 1,
+  /** Of the system part, which is directly before the user part. */
+  firstPage: 2,
+  /** Of both parts. */
+  pages: 3,
+  systemPages: 4,
+  /** What its creator asked for, low and high word: the user part without the rest of its last page. */
+  bytesLow: 5,
+  bytesHigh: 6,
+  flags: 7,
+  /** How many members have it open. */
+  holders: 8,
+  /** Slot and epoch of who made it. */
+  creator: 9,
+  creatorEpoch: 10,
+  /** SPACE_NAME_BYTES of UTF-8, NUL-padded. */
+  name: 16,
+} as const;
+export const SPACE_NAME_BYTES = 64;
+export const SPACE_FREE = 0;
+export const SPACE_OPEN = 1;
+/** Of a space: what synchronization keeps of it, out of the way of who uses the rest. */
+export const SYSTEM_PAGES = 16;
 
 export const DESCRIPTOR_BYTES = 16;
 /** Each event suppression structure sits alone on 128 bytes (two lines: adjacent-line prefetch). */
@@ -223,15 +268,19 @@ export const RECORD_BYTES = 1024;
 /** The view log, a power of two. */
 export const LOG_BYTES = 64 << 10;
 
-/** Where the tables of a region of this shape lie, in pages. */
-export function tablePages(slots: number, channels: number) {
+/** Where the tables of a region of this shape lie, in pages. A region without spaces has a spacePage of heapPage. */
+export function tablePages(slots: number, channels: number, minor: number = LAYOUT_MINOR) {
   const slotTablePage = 1;
   const memberPage = slotTablePage + pageUp(slots * SLOT_BYTES) / PAGE_BYTES;
   const channelTablePage = memberPage + slots;
   const membershipPage = channelTablePage + pageUp(channels * CHANNEL_BYTES) / PAGE_BYTES;
-  const heapPage = membershipPage + membershipPages(slots);
-  return { slotTablePage, memberPage, channelTablePage, membershipPage, heapPage };
+  const spacePage = membershipPage + membershipPages(slots);
+  const heapPage = spacePage + (minor < SPACES_MINOR ? 0 : SPACE_PAGES);
+  return { slotTablePage, memberPage, channelTablePage, membershipPage, spacePage, heapPage };
 }
+
+/** Of the space table. */
+export const SPACE_PAGES = (MAX_SPACES * SPACE_BYTES) / PAGE_BYTES;
 
 /** Pages of the membership part: its header, two copies of the table, the log. */
 export function membershipPages(slots: number): number {

@@ -7,7 +7,10 @@ import { loadAddon } from './addon.ts';
  */
 export interface Binding {
   // --- memory (native/mapping) ---
-  /** mmap(MAP_SHARED) of `fd`; offset and length in bytes, both page-aligned by the caller. */
+  /**
+   * mmap(MAP_SHARED) of `fd`; offset in bytes, aligned to pages of 4096 also in a file on huge pages, length in bytes. The pages it
+   * takes are whole, `buffer` is exactly `length` long.
+   */
   mapFile(fd: number, offset: number, length: number, writable: boolean): Mapping;
   /** Anonymous private memory, page-aligned, zeroed, locked for DMA; `hugePages` asks for 2 MiB pages (throws ENOMEM if none). */
   mapAnonymous(length: number, hugePages: boolean): Mapping;

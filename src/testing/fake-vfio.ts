@@ -215,12 +215,12 @@ export class FakeVfio implements VfioSystem {
     this.memory.free(iova, length);
   }
 
-  mapFile(fd: number, offset: number, length: number, writable: boolean): Mapping {
+  mapFile(fd: number, position: number, length: number, writable: boolean): Mapping {
     this.#call('mapFile');
-    const { device, region } = this.#place(fd, offset);
+    const { device, region, offset } = this.#place(fd, position);
     const memfd = device.bars[region]?.memfd;
     if (memfd === undefined) throw kernelError('EINVAL', 'mmap');
-    return binding.mapFile(memfd, 0, length, writable);
+    return binding.mapFile(memfd, offset, length, writable);
   }
 
   mapAnonymous(length: number): Mapping {

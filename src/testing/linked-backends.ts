@@ -1,6 +1,7 @@
-import { closeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { Backend, DoorbellPlace } from '../backend/backend.ts';
 import { binding, type Mapping } from '../native/binding.ts';
+import { Parts } from '../native/parts.ts';
 
 export interface LinkedBackendsOptions {
   /** Vectors per peer (default 2). 0: polled, as uio is. */
@@ -28,11 +29,13 @@ export function linkedBackends(
     const linked: Linked[] = [];
     for (let peer = 0; peer < peers; peer++) {
       const eventfds = Array.from({ length: vectors }, () => binding.eventfdCreate());
-      linked.push(new Linked(peer, binding.mapFile(memfd, 0, sizeBytes, true), eventfds, linked));
+      // Each its own, as processes have: O_RDWR of the same file.
+      const file = openSync(`/proc/self/fd/${memfd}`, 'r+');
+      linked.push(new Linked(peer, file, binding.mapFile(file, 0, sizeBytes, true), eventfds, linked));
     }
     return linked;
   } finally {
-    closeSync(memfd); // The mappings keep the memory.
+    closeSync(memfd);
   }
 }
 
@@ -41,13 +44,22 @@ class Linked implements LinkedBackend {
   readonly on: string;
   readonly ivPosition: number;
   readonly memory: Mapping;
+  readonly #file: number;
+  readonly #parts = new Parts();
   readonly #eventfds: readonly number[];
   readonly #all: readonly Linked[];
   readonly #removing: (() => void)[] = [];
   readonly #removed: (() => void)[] = [];
   #state: 'open' | 'removed' | 'closed' = 'open';
 
-  constructor(peer: number, memory: Mapping, eventfds: readonly number[], all: readonly Linked[]) {
+  constructor(
+    peer: number,
+    file: number,
+    memory: Mapping,
+    eventfds: readonly number[],
+    all: readonly Linked[],
+  ) {
+    this.#file = file;
     this.ivPosition = peer;
     this.on = `linked peer ${peer}`;
     this.memory = memory;
@@ -57,6 +69,10 @@ class Linked implements LinkedBackend {
 
   get interrupts(): readonly number[] {
     return this.#eventfds;
+  }
+
+  mapPart(offset: number, bytes: number): Mapping {
+    return this.#parts.add(binding.mapFile(this.#file, offset, bytes, true));
   }
 
   ring(peer: number, vector: number): void {
@@ -87,13 +103,16 @@ class Linked implements LinkedBackend {
     for (const callback of this.#removing.splice(0)) callback();
     this.#state = 'removed';
     this.memory.revoke();
+    this.#parts.revoke();
     for (const callback of this.#removed.splice(0)) callback();
   }
 
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#parts.close();
     this.memory.close();
+    closeSync(this.#file);
     for (const eventfd of this.#eventfds) closeSync(eventfd);
   }
 }

@@ -1,5 +1,6 @@
 import { IvshmemError } from '../errors/index.ts';
 import type { Mapping } from '../native/binding.ts';
+import { Parts } from '../native/parts.ts';
 import {
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
@@ -32,6 +33,7 @@ export class VfioRegion {
   readonly #fd: number;
   readonly #system: VfioSystem;
   readonly #scratch = viewsOf(new ArrayBuffer(8));
+  readonly #parts = new Parts();
   #mapping: Mapping | undefined;
   #views: Views | undefined;
   #state: 'open' | 'revoked' | 'closed' = 'open';
@@ -74,6 +76,15 @@ export class VfioRegion {
       this.#views = viewsOf(this.#mapping.buffer);
     }
     return this.#mapping;
+  }
+
+  /** Maps a part of the region once more, for the caller to close; the offset is on a page. It is revoked and closed with the region. */
+  mapPart(offset: number, bytes: number): Mapping {
+    // Revoked: the descriptor is closed, and its number may be another file's.
+    if (this.#state !== 'open') throw closedFault('map a part of the region', this.on);
+    this.#bounds(offset, bytes, PAGE_BYTES);
+    const map = () => this.#system.mapFile(this.#fd, this.offset + offset, bytes, this.writable);
+    return this.#parts.add(attempt('map a part of the region', this.on, map));
   }
 
   read8(offset: number): number {
@@ -123,6 +134,7 @@ export class VfioRegion {
     if (this.#state !== 'open') return;
     this.#state = 'revoked';
     this.#mapping?.revoke();
+    this.#parts.revoke();
   }
 
   /** Detaches and unmaps. Idempotent; the device calls it. */
@@ -131,6 +143,7 @@ export class VfioRegion {
     this.#state = 'closed';
     this.#views = undefined;
     this.#mapping?.close();
+    this.#parts.close();
   }
 
   #read(offset: number, width: Width): number | bigint {

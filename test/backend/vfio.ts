@@ -24,9 +24,17 @@ t.test('a doorbell device: memory, position, doorbell, interrupts', async (t) =>
   device.interrupt(undefined, 1);
   t.equal(binding.eventfdDrain(backend.interrupts[1]!), 1);
   const { buffer } = backend.memory;
+  const part = backend.mapPart(4096, 100);
+  t.equal(part.buffer.byteLength, 100, 'a part is exactly what was asked for');
+  new Int32Array(part.buffer)[3] = 78;
+  t.equal(new Int32Array(buffer)[1024 + 3], 78);
+  t.throws(() => backend.mapPart(MEMORY_BYTES, 4096), { code: 'ERR_IVSHMEM_REGION_ACCESS' });
+  const { buffer: early } = backend.mapPart(0, 4096);
+  part.close();
   backend.close();
   backend.close();
   t.equal(buffer.byteLength, 0, 'detached');
+  t.equal(early.byteLength, 0, 'and a part that nobody closed');
   backend.ring(1, 0);
   t.equal(registers[3], 0xffff0003, 'and silent');
   t.equal(system.openCount, 0);
@@ -61,6 +69,8 @@ t.test('surprise removal: zeros, one callback, and the kernel gets its device', 
   const backend = openVfio(ADDRESS, { system, sysfs });
   const words = new Int32Array(backend.memory.buffer);
   words[0] = 1;
+  const part = new Int32Array(backend.mapPart(0, 4096).buffer);
+  t.equal(part[0], 1);
   let calls = 0;
   backend.onRemoving(() => {
     words[7] = 7;
@@ -73,6 +83,8 @@ t.test('surprise removal: zeros, one callback, and the kernel gets its device', 
     backend.onRemoved(() => {
       calls++;
       t.equal(words[0], 0, 'memory is revoked before anybody hears of it');
+      t.equal(part[0], 0, 'and so is what was mapped of it by itself');
+      t.throws(() => backend.mapPart(0, 4096), { code: 'ERR_IVSHMEM_CLOSED' });
       t.equal(system.openCount, 0, 'and the device released');
       resolve();
     });

@@ -15,6 +15,7 @@ const header: RegionHeader = {
   memberPage: 2,
   channelTablePage: 18,
   membershipPage: 0,
+  spacePage: 0,
   heapPage: 19,
   uuid: '',
   name: 'test',

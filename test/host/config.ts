@@ -18,7 +18,7 @@ t.test('defaults', async (t) => {
         vectors: 2,
         channels: 4096,
         memory: 'memfd',
-        quota: { channels: 1024, listeners: 1024, heap: 0.5 },
+        quota: { channels: 1024, listeners: 1024, spaces: 32, heap: 0.5 },
       },
     ],
   });

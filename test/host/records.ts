@@ -56,6 +56,9 @@ t.test('records that contradict each other or the configuration', async (t) => {
     writeClosed: nothing,
     freeChannel: nothing,
     event: nothing,
+    zeroPages: nothing,
+    writeSpace: nothing,
+    freeSpace: nothing,
   };
   const build = (records: Map<string, unknown>): object => {
     const eventfds = Array.from({ length: s.config.slots }, () => []);

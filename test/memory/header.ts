@@ -25,7 +25,7 @@ function region(): { memory: ArrayBuffer; words: Int32Array; seal(): void } {
 
 t.test('what is written is read', async (t) => {
   t.same(readHeader(region().memory), {
-    minor: 1,
+    minor: 2,
     regionPages: 256,
     slots: 64,
     vectors: 2,
@@ -34,7 +34,8 @@ t.test('what is written is read', async (t) => {
     memberPage: 2,
     channelTablePage: 66,
     membershipPage: 82,
-    heapPage: 131,
+    heapPage: 135,
+    spacePage: 131,
     uuid: '00112233445566778899aabbccddeeff',
     name: 'région',
   });
@@ -44,7 +45,7 @@ t.test('a higher minor version is accepted', async (t) => {
   const { memory, words, seal } = region();
   words[HEADER_W.version]! += 3;
   seal();
-  t.equal(readHeader(memory).minor, 4);
+  t.equal(readHeader(memory).minor, 5);
 });
 
 t.test('every way a header can be wrong', async (t) => {
@@ -74,6 +75,7 @@ t.test('every way a header can be wrong', async (t) => {
     ['memberPage', -1],
     ['channelTablePage', 65],
     ['heapPage', 81],
+    ['heapPage', 134],
     ['heapPage', 257],
   ];
   for (const [field, value] of garbage) {
@@ -107,10 +109,26 @@ t.test('random damage is always a catalogued error or a header that holds togeth
 
 t.test('a region of version 1.0 has no membership part', async (t) => {
   const { memory, words, seal } = region();
-  words[HEADER_W.version]! -= 1;
+  words[HEADER_W.version]! -= 2;
   words[HEADER_W.membershipPage] = 12345;
   seal();
   t.match(readHeader(memory), { minor: 0, membershipPage: 0 });
+});
+
+t.test('a region of version 1.1 has no spaces, and needs no room for their table', async (t) => {
+  const { memory, words, seal } = region();
+  words[HEADER_W.version]! -= 1;
+  words[HEADER_W.heapPage] = 131;
+  seal();
+  t.match(readHeader(memory), { minor: 1, membershipPage: 82, heapPage: 131, spacePage: 0 });
+});
+
+t.test('the header of an older layout is written as such', async (t) => {
+  const memory = new ArrayBuffer(1 << 20);
+  const uuid = new Uint8Array(16);
+  const shape = { regionBytes: 1 << 20, slots: 64, vectors: 2, channels: 1024, uuid, name: 'old' };
+  writeHeader(memory, { ...shape, minor: 1 });
+  t.match(readHeader(memory), { minor: 1, heapPage: 131, spacePage: 0 });
 });
 
 t.test('a membership part that does not fit is refused', async (t) => {

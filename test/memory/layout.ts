@@ -58,6 +58,12 @@ t.test('channel table entries', async (t) => {
   for (const [field, word] of Object.entries(layout.CHANNEL_W)) t.equal(found.get(field), word, field);
 });
 
+t.test('space table entries', async (t) => {
+  const found = words('Space table entry');
+  for (const [field, word] of Object.entries(layout.SPACE_W)) t.equal(found.get(field), word, field);
+  t.ok(layout.SPACE_W.name * 4 + layout.SPACE_NAME_BYTES <= layout.SPACE_BYTES);
+});
+
 t.test('the membership part and its records', async (t) => {
   const header = words('Membership');
   for (const [field, word] of Object.entries(membership.MEMBERSHIP_W))
@@ -97,7 +103,7 @@ t.test('the directory', async (t) => {
 });
 
 t.test('operations and statuses', async (t) => {
-  for (const [, number, name] of document.matchAll(/^\| (\d+) ([A-Z]+) \|/gm)) {
+  for (const [, number, name] of document.matchAll(/^\| (\d+) ([A-Z_]+) \|/gm)) {
     t.equal((layout as Record<string, unknown>)[`OP_${name}`], Number(number), `OP_${name}`);
   }
   const statuses: [string, number][] = [
@@ -111,6 +117,9 @@ t.test('operations and statuses', async (t) => {
     ['not attached', layout.STATUS_NOT_ATTACHED],
     ['quota', layout.STATUS_QUOTA],
     ['evicted', layout.STATUS_EVICTED],
+    ['no such space', layout.STATUS_NO_SPACE],
+    ['space exists', layout.STATUS_SPACE_EXISTS],
+    ['space is smaller', layout.STATUS_SPACE_DIFFERS],
   ];
   const line = /^Status: (.*)\.$/m.exec(document)![1]!;
   t.equal(line, statuses.map(([name, number]) => `${number} ${name}`).join(', '));
@@ -121,7 +130,11 @@ t.test('the structures do not overlap, and channel memory is laid out as told', 
   t.equal(pages.memberPage - pages.slotTablePage, 4);
   t.equal(pages.channelTablePage - pages.memberPage, layout.MAX_SLOTS);
   t.equal(pages.membershipPage - pages.channelTablePage, 128);
-  t.equal(pages.heapPage - pages.membershipPage, 1 + 2 * 64 + 16);
+  t.equal(pages.spacePage - pages.membershipPage, 1 + 2 * 64 + 16);
+  t.equal(pages.heapPage - pages.spacePage, 4);
+  const before = layout.tablePages(layout.MAX_SLOTS, layout.MAX_CHANNELS, 1);
+  t.same({ ...before, heapPage: 0 }, { ...pages, heapPage: 0 }, 'nothing else moved');
+  t.equal(before.heapPage, before.spacePage);
   const { directions, bytes } = layout.channelLayout(256, 8192);
   for (const { ring, driverEvent, deviceEvent, data } of directions) {
     t.equal(driverEvent - ring, 16 * 256);

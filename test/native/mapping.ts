@@ -114,6 +114,20 @@ t.test('huge pages: mapped, or a typed refusal where the machine has none', asyn
   } catch (error) {
     t.equal((error as NodeJS.ErrnoException).code, 'ENOMEM');
   }
+  try {
+    const fd = binding.createMemfd('huge', 2 * size, false, true);
+    const whole = binding.mapFile(fd, 0, 2 * size, true);
+    const part = binding.mapFile(fd, size + PAGE, 3 * PAGE, true);
+    new Uint8Array(part.buffer).fill(7);
+    const bytes = new Uint8Array(whole.buffer);
+    t.equal(bytes.indexOf(7), size + PAGE, 'an offset within a huge page');
+    t.equal(bytes.lastIndexOf(7), size + 4 * PAGE - 1);
+    part.close();
+    whole.close();
+    closeSync(fd);
+  } catch (error) {
+    t.match((error as NodeJS.ErrnoException).code, /^(ENOMEM|EINVAL)$/);
+  }
   t.throws(() => binding.createMemfd('huge', PAGE, false, true), { code: 'EINVAL', syscall: 'ftruncate' });
 });
 

@@ -7,6 +7,7 @@ import type { Mapping } from '../../../src/native/binding.ts';
 /** A peer over the server's socket that goes as a device of a VM does: last words, zero pages, the end of the socket. */
 class Unpluggable implements Backend {
   readonly #inner: Backend;
+  readonly #parts: Mapping[] = [];
   readonly #removing: (() => void)[] = [];
   readonly #removed: (() => void)[] = [];
   #gone = false;
@@ -35,6 +36,12 @@ class Unpluggable implements Backend {
     return this.#inner.interrupts;
   }
 
+  mapPart(offset: number, bytes: number): Mapping {
+    const part = this.#inner.mapPart(offset, bytes);
+    this.#parts.push(part);
+    return part;
+  }
+
   ring(peer: number, vector: number): void {
     if (!this.#gone) this.#inner.ring(peer, vector);
   }
@@ -55,6 +62,7 @@ class Unpluggable implements Backend {
     for (const callback of this.#removing.splice(0)) callback();
     this.#gone = true;
     this.memory.revoke();
+    for (const part of this.#parts) part.revoke();
     for (const callback of this.#removed.splice(0)) callback();
   }
 
