@@ -4,6 +4,7 @@ import { cliErrors } from './cli.ts';
 import { controlErrors } from './control.ts';
 import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
+import { dsmSyncErrors } from './dsm-sync.ts';
 import { dsmErrors } from './dsm.ts';
 import { dsmSyncErrors } from './dsm-sync.ts';
 import { membershipErrors } from './membership.ts';
@@ -31,6 +32,7 @@ export const catalogue = {
   ...cliErrors,
   ...tunErrors,
   ...migrateErrors,
+  ...dsmSyncErrors,
   ...dsmSyncErrors,
 } as const satisfies Record<string, Entry>;
 

@@ -1,0 +1,153 @@
+import { SyncObject } from './object.ts';
+
+/** How long to wait: until aborted (the promise rejects with the signal's reason), or for `timeout` milliseconds. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal;
+  readonly timeout?: number;
+}
+
+interface Waiter {
+  /** Takes what is waited for; undefined: not yet. */
+  readonly attempt: () => unknown;
+  readonly given: (value: unknown) => void;
+  readonly refused: (error: unknown) => void;
+  readonly withdraw: Withdraw | undefined;
+}
+
+/** Called when a waiter gives up, with whether it was the first: undoes what it began. What it returns, if not undefined, is had after all. */
+export type Withdraw = (first: boolean) => unknown;
+
+/** Looks in a row before the rest of the event loop has its turn. */
+const LOOKS = 100;
+
+/**
+ * Waits of one process for one object: first come, first served. To the others they are one bit in the set of waiters.
+ *
+ * No wake-up is lost: whoever waits sets its bit and then looks at the state again (`mark`); whoever changes the state then
+ * takes a bit and notifies its member, whose `service` looks at the state and, if it has to wait on, sets the bit again. All
+ * these are sequentially consistent. A death between two steps is a leave, upon which every member looks again at all it waits
+ * for. `test/model/dsm-mutex.pml` searches every interleaving.
+ */
+export abstract class Blocking extends SyncObject {
+  readonly #queue: Waiter[] = [];
+  /** First come, first served; else everybody gets what is there, and attempts have to be without effect. */
+  protected readonly ordered: boolean = true;
+
+  protected get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /**
+   * Called after the waiter bit was set: makes sure that whoever changes the state next looks at the bits. False when it has
+   * changed already.
+   */
+  protected abstract mark(): boolean;
+
+  /**
+   * Nobody waits here any more, and this member had been chosen to be woken: if there is still something to be had, another should
+   * be. `gaveUp`: the last who waited did not get it.
+   */
+  protected abstract passOn(gaveUp: boolean): void;
+
+  /** Resolves with what `attempt` gives, or undefined after the timeout. */
+  protected block<T>(
+    attempt: () => T | undefined,
+    options?: WaitOptions,
+    withdraw?: Withdraw,
+  ): Promise<T | undefined> {
+    const signal = options?.signal;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    return new Promise<T | undefined>((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const settled = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', aborted);
+      };
+      const waiter: Waiter = {
+        attempt,
+        withdraw,
+        given: (value) => {
+          settled();
+          resolve(value as T);
+        },
+        refused: (error) => {
+          settled();
+          reject(error);
+        },
+      };
+      const aborted = (): void => this.#giveUp(waiter, () => waiter.refused(signal?.reason));
+      signal?.addEventListener('abort', aborted);
+      if (options?.timeout !== undefined)
+        timer = setTimeout(() => this.#giveUp(waiter, () => waiter.given(undefined)), options.timeout);
+      this.#queue.push(waiter);
+      this.around.waits(this, true);
+      if (!this.ordered || this.#queue.length === 1) this.service();
+    });
+  }
+
+  override service(): void {
+    try {
+      for (let looks = 0; this.#queue.length > 0; looks++) {
+        // A state that others change all the time, or a member that writes nonsense.
+        if (looks === LOOKS) {
+          setImmediate(() => this.around.open && this.service());
+          return;
+        }
+        if (this.#serve()) continue;
+        this.waiters.add(this.lives.slot);
+        if (this.mark()) return;
+      }
+      this.around.waits(this, false);
+      if (!this.waiters.delete(this.lives.slot)) this.passOn(false);
+    } catch (error) {
+      this.abandon(this.around.open ? (error as Error) : this.closed(error));
+    }
+  }
+
+  /** Gives what is to be had; whether that was anything. */
+  #serve(): boolean {
+    let served = 0;
+    for (let n = 0; n < (this.ordered ? 1 : this.#queue.length); ) {
+      const waiter = this.#queue[n]!;
+      const value = waiter.attempt();
+      if (value === undefined) {
+        n++;
+        continue;
+      }
+      this.#queue.splice(n, 1);
+      waiter.given(value);
+      served++;
+      if (this.#queue.length === 0) break;
+    }
+    return served > 0;
+  }
+
+  /** Whether somebody who waits could go on. */
+  protected ready(): boolean {
+    return this.#queue.some((waiter) => waiter.attempt() !== undefined);
+  }
+
+  override abandon(error: Error): void {
+    for (const waiter of this.#queue.splice(0)) waiter.refused(error);
+    this.around.waits(this, false);
+  }
+
+  #giveUp(waiter: Waiter, settle: () => void): void {
+    const place = this.#queue.indexOf(waiter);
+    if (place < 0) return;
+    this.#queue.splice(place, 1);
+    try {
+      const value = waiter.withdraw?.(place === 0);
+      if (value === undefined) settle();
+      else waiter.given(value);
+      if (this.#queue.length > 0) this.service();
+      else if (this.waiters.delete(this.lives.slot)) this.around.waits(this, false);
+      // Else it was chosen just now, and is being notified: it looks once more then, in case it is handed what it gave up.
+      else this.passOn(true);
+    } catch (error) {
+      const fault = this.around.open ? (error as Error) : this.closed(error);
+      waiter.refused(fault); // without effect when it was settled
+      this.abandon(fault);
+    }
+  }
+}

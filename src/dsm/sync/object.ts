@@ -1,0 +1,85 @@
+import { IvshmemError } from '../../errors/index.ts';
+import type { Party } from '../party.ts';
+import { type Kind, OBJECT_W, OBJECT_WORDS, OBJECTS_W } from './layout.ts';
+import type { Lives } from './lives.ts';
+import { SlotSet } from './slot-set.ts';
+
+/** What the objects of one space share in this process. */
+export interface Surroundings {
+  readonly words: Int32Array;
+  readonly lives: Lives;
+  readonly party: Party;
+  /** False once the space was closed. */
+  readonly open: boolean;
+  /** An object has begun, or ceased, to have somebody waiting: only those are looked at when this member is woken. */
+  waits(object: SyncObject, waiting: boolean): void;
+}
+
+/** One named object in the system part of a space, and who of all members waits for it. */
+export abstract class SyncObject {
+  abstract readonly kind: Kind;
+  readonly name: string;
+  protected readonly around: Surroundings;
+  protected readonly words: Int32Array;
+  protected readonly lives: Lives;
+  /** Indices of words. */
+  protected readonly at: number;
+  protected readonly state: number;
+  protected readonly waiters: SlotSet;
+
+  constructor(around: Surroundings, number: number, name: string) {
+    this.name = name;
+    this.around = around;
+    this.words = around.words;
+    this.lives = around.lives;
+    this.at = OBJECTS_W + number * OBJECT_WORDS;
+    this.state = this.at + OBJECT_W.state;
+    this.waiters = new SlotSet(this.words, this.at + OBJECT_W.waiters);
+  }
+
+  /** Looks again whether those who wait in this process can go on. */
+  abstract service(): void;
+
+  /** Ends every wait in this process. */
+  abstract abandon(error: Error): void;
+
+  /** Once this member's life in the space has ended: whoever waits for what it had looks again. */
+  farewell(): void {
+    this.wakeAll();
+  }
+
+  protected requireOpen(): void {
+    if (!this.around.open) throw this.closed();
+  }
+
+  closed(cause?: unknown): IvshmemError {
+    return new IvshmemError('ERR_IVSHMEM_SYNC_CLOSED', { kind: this.kind, name: this.name }, { cause });
+  }
+
+  protected notHeld(): IvshmemError {
+    return new IvshmemError('ERR_IVSHMEM_SYNC_NOT_HELD', { kind: this.kind, name: this.name });
+  }
+
+  protected lost(): IvshmemError {
+    return new IvshmemError('ERR_IVSHMEM_SYNC_LOST', { kind: this.kind, name: this.name });
+  }
+
+  protected readonly here = (slot: number): boolean => this.lives.tokenOf(slot) !== 0;
+
+  /** Wakes one member that waits, the next after this one's slot; its slot, or -1. The caller changed the state before. */
+  protected wakeOne(): number {
+    const slot = this.waiters.take(this.lives.slot, this.here);
+    if (slot >= 0) this.wake(slot);
+    return slot;
+  }
+
+  protected wakeAll(): void {
+    // A member can come back into the set meanwhile: once for each slot is enough.
+    for (let n = 0; n < 256 && this.wakeOne() >= 0; n++);
+  }
+
+  protected wake(slot: number): void {
+    if (slot === this.lives.slot) queueMicrotask(() => this.around.open && this.service());
+    else this.around.party.notify(slot);
+  }
+}

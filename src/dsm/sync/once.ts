@@ -1,0 +1,62 @@
+import { Blocking, type WaitOptions } from './blocking.ts';
+import type { Kind } from './layout.ts';
+
+/** No token: tokens of members are even. */
+const DONE = 1;
+
+/** Something that one of all members does, once in the life of the space. The state is the token of who is at it, then DONE. */
+export class Once extends Blocking {
+  override readonly kind: Kind = 'once';
+
+  get done(): boolean {
+    this.requireOpen();
+    return Atomics.load(this.words, this.state) === DONE;
+  }
+
+  /**
+   * Runs `action` unless somebody has; waits while somebody is at it. True in the one that ran it. When it throws, or its member dies
+   * at it, the next one runs it: it has to bear that. With `timeout` (of the waiting): undefined when it was not done in time.
+   */
+  async run(action: () => unknown, options?: WaitOptions): Promise<boolean | undefined> {
+    options?.signal?.throwIfAborted();
+    this.requireOpen();
+    const chosen = await this.block(() => this.#choose(), options);
+    if (chosen === undefined) return undefined;
+    if (!chosen.run) return false;
+    try {
+      await action();
+    } catch (error) {
+      if (this.around.open) this.#end(0);
+      throw error;
+    }
+    this.requireOpen();
+    this.#end(DONE);
+    return true;
+  }
+
+  #end(state: number): void {
+    const { token } = this.lives;
+    if (Atomics.compareExchange(this.words, this.state, token, state) !== token) throw this.lost();
+    this.wakeAll();
+  }
+
+  #choose(): { run: boolean } | undefined {
+    const { words, state } = this;
+    for (;;) {
+      const word = Atomics.load(words, state);
+      if (word === DONE) return { run: false };
+      if (word !== 0 && this.lives.alive(word)) return undefined;
+      if (Atomics.compareExchange(words, state, word, this.lives.token) === word) return { run: true };
+    }
+  }
+
+  protected override mark(): boolean {
+    const word = Atomics.load(this.words, this.state);
+    return word !== DONE && word !== 0 && this.lives.alive(word);
+  }
+
+  // Its end wakes all.
+  protected override passOn(): void {
+    if (Atomics.load(this.words, this.state) === 0) this.wakeOne();
+  }
+}
