@@ -4,7 +4,6 @@ import { cliErrors } from './cli.ts';
 import { controlErrors } from './control.ts';
 import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
-import { dsmSyncErrors } from './dsm-sync.ts';
 import { dsmErrors } from './dsm.ts';
 import { dsmSyncErrors } from './dsm-sync.ts';
 import { membershipErrors } from './membership.ts';
@@ -32,7 +31,6 @@ export const catalogue = {
   ...cliErrors,
   ...tunErrors,
   ...migrateErrors,
-  ...dsmSyncErrors,
   ...dsmSyncErrors,
 } as const satisfies Record<string, Entry>;
 
