@@ -11,8 +11,13 @@ const DEATH_GRACE_MS = 250;
 const LINGER_MS = 5000;
 /** What a peer says of its path and its end is short: more is data that nobody reads, and is answered as kernels do. */
 const MOST_LAST_WORDS = 4096;
-/** Bytes that a program has not read, beyond which TCP waits for it in any case: what kernels hold, and one piece of a write. */
-const MOST_UNREAD = 16 << 20;
+/** Bytes that a program has not read, beyond which no attachment begins. */
+const MOST_UNREAD = 1 << 20;
+/**
+ * Beyond which TCP waits for it in any case. Never reached by a peer that keeps the rules: what it sent on TCP before its RESUME is what was
+ * unread when the attachment began, what two kernels hold, and one piece of a write.
+ */
+const MOST_READ_AHEAD = 32 << 20;
 
 /** The socket above a link. */
 export interface LinkHost {
@@ -75,10 +80,16 @@ export class Link implements SessionPorts {
     return this.#ring === null || this.session.ring === null ? -1 : this.#ring.peer;
   }
 
+  /** Null when an attachment can begin, or why not. */
+  get obstacle(): Reason | null {
+    return this.session.obstacle ?? (this.#host.unread() > MOST_UNREAD ? 'unread' : null);
+  }
+
   offer(region: Region, channel: Channel, tuple: Tuple): void {
     const ring = this.#attach(region, channel, 'connector');
     this.session.offer(ring, tuple);
     ring.serve();
+    this.#regulate();
   }
 
   /** False when the offer does not fit: the channel is the caller's still. */
@@ -91,6 +102,8 @@ export class Link implements SessionPorts {
       return false;
     }
     ring.serve();
+    // The proof comes behind what TCP still has, whether the program wants that or not.
+    this.#regulate();
     return true;
   }
 
@@ -248,7 +261,7 @@ export class Link implements SessionPorts {
     if (this.#closed) return;
     const { state } = this.session;
     const listening = this.#peerWent || (state !== 'none' && state !== 'shared');
-    const stop = this.#full && !(listening && this.#host.unread() < MOST_UNREAD);
+    const stop = this.#full && !(listening && this.#host.unread() < MOST_READ_AHEAD);
     if (stop !== this.tcpSocket.isPaused()) {
       if (stop) this.tcpSocket.pause();
       else this.tcpSocket.resume();

@@ -113,10 +113,13 @@ export class Offers {
     const { reason, link } = stateOf(socket);
     const { next } = connecting;
     connecting.next = null;
-    if (next !== null && !this.#offerOn(socket, next.region, next.channel)) next.channel.close();
-    else if (reason === 'resized' && next === null) void this.#offer(socket);
+    if (next !== null) {
+      if (this.#offerOn(socket, next.region, next.channel)) return;
+      next.channel.close();
+      void this.#offer(socket);
+    } else if (reason === 'resized') void this.#offer(socket);
     else if (reason === 'idle') link?.onTraffic(() => void this.#offer(socket));
-    else if (passing(reason) && next === null) this.#retry(socket, connecting);
+    else if (passing(reason)) this.#retry(socket, connecting);
     else if (reason === 'unknown-connection' && connecting.strangers.size < MOST_STRANGERS) {
       connecting.strangers.add(connecting.asked);
       void this.#offer(socket);

@@ -33,6 +33,8 @@ const REASONS = [
   'idle',
   /** For a moment, on the way to a channel of another size. */
   'resized',
+  /** A program has much to read that came over TCP: what is said behind it would be heard too late. */
+  'unread',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];
@@ -48,4 +50,5 @@ export const passing = (reason: Reason): boolean =>
   reason === 'channel-lost' ||
   reason === 'timeout' ||
   reason === 'not-proven' ||
+  reason === 'unread' ||
   reason === 'asked';

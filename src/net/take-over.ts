@@ -18,7 +18,7 @@ const kBuffer = symbolNamed(new net.Socket(), 'kBuffer');
 export function obstacleOf(socket: net.Socket): Reason | null {
   const link = linkOf(socket);
   if (socket.destroyed) return 'half-closed';
-  if (link !== null) return link.session.obstacle;
+  if (link !== null) return link.obstacle;
   if (!mayTakePart(socket)) return 'not-taking-part';
   return socket.writableEnded || socket.readableEnded || !socket.readable ? 'half-closed' : null;
 }

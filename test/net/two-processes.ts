@@ -116,6 +116,31 @@ t.test('a writer is held back until the reader reads', async (t) => {
   t.pass('every byte');
 });
 
+t.test('a reader that stands still does not have more and more to keep', async (t) => {
+  const { peer, shared } = await setScene(t);
+  const socket = await shared(peer.slow);
+  const chunk = Buffer.alloc(64 << 10);
+  let written = 0;
+  // Each time the way back to TCP has it take in what the kernels hold, so that it hears what is said behind that.
+  await until(
+    'no more shared memory for it',
+    () => {
+      if (socket.path === 'shared-memory') stateOf(socket).link?.session.leave('asked');
+      while (!socket.writableNeedDrain) {
+        socket.write(chunk);
+        written += chunk.length;
+      }
+      return socket.pathReason === 'unread';
+    },
+    60,
+  );
+  await peer.tell('read');
+  await until('shared memory, once it reads', () => socket.path === 'shared-memory', 60);
+  socket.end();
+  await until('all of it to arrive', () => peer.said.some(({ ended }) => ended === written), 60);
+  t.pass(`${written} bytes`);
+});
+
 t.test('large writes', async (t) => {
   const { peer, shared } = await setScene(t);
   const socket = await shared(peer.echo);
