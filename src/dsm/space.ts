@@ -1,6 +1,16 @@
+import { IvshmemError } from '../errors/index.ts';
 import type { MappedPart } from '../membership/index.ts';
+import { Heap } from './heap/heap.ts';
 import type { Party } from './party.ts';
-import { setSpaceMemory } from './space-memory.ts';
+import { setSpaceMemory, spaceMemory } from './space-memory.ts';
+import type { Barrier } from './sync/barrier.ts';
+import type { Condition } from './sync/condition.ts';
+import type { Counter } from './sync/counter.ts';
+import type { Mutex } from './sync/mutex.ts';
+import type { Once } from './sync/once.ts';
+import type { RwLock } from './sync/rwlock.ts';
+import type { Semaphore } from './sync/semaphore.ts';
+import { Synchronization } from './sync/synchronization.ts';
 
 /** What a space is made of. */
 export interface SpaceParts {
@@ -32,6 +42,8 @@ export class Space {
   readonly #parts: SpaceParts;
   readonly #onClosed = new Set<() => void>();
   #holds = 1;
+  #synchronization: Synchronization | null = null;
+  #heap: Heap | null = null;
 
   /** Made by openSpace. */
   constructor(parts: SpaceParts) {
@@ -70,6 +82,59 @@ export class Space {
       this.shut();
       await this.#parts.release();
     }
+  }
+
+  /** One at a time. As with all that follow: found by its name, and made when there is none (docs/dsm-synchronization.md). */
+  mutex(name: string): Mutex {
+    return this.#sync('mutex', name).mutex(name);
+  }
+
+  /** Many readers or one writer. */
+  rwlock(name: string): RwLock {
+    return this.#sync('rwlock', name).rwlock(name);
+  }
+
+  /** Permits; `initial` (default 0) of them when it is made. */
+  semaphore(name: string, options?: { readonly initial?: number }): Semaphore {
+    return this.#sync('semaphore', name).semaphore(name, options);
+  }
+
+  /** Waiting for what a mutex protects to change. */
+  condition(name: string): Condition {
+    return this.#sync('condition', name).condition(name);
+  }
+
+  /** `parties` wait for each other, again and again. */
+  barrier(name: string, options: { readonly parties: number }): Barrier {
+    return this.#sync('barrier', name).barrier(name, options);
+  }
+
+  /** A 64-bit number to add to, and to wait for. */
+  counter(name: string): Counter {
+    return this.#sync('counter', name).counter(name);
+  }
+
+  /** Something done once. */
+  once(name: string): Once {
+    return this.#sync('once', name).once(name);
+  }
+
+  /** Memory by the piece. It takes the whole of `buffer`, and the first use in the life of the space makes it. */
+  heap(): Heap {
+    const sync = this.#sync('heap', 'heap');
+    this.#heap ??= new Heap(spaceMemory(this), sync);
+    return this.#heap;
+  }
+
+  #sync(kind: string, name: string): Synchronization {
+    if (this.closed) throw new IvshmemError('ERR_IVSHMEM_SYNC_CLOSED', { kind, name });
+    if (this.#synchronization === null) {
+      const memory = spaceMemory(this);
+      const sync = new Synchronization(memory, (change) => memory.waiting(change));
+      memory.onClosed(() => sync.close());
+      this.#synchronization = sync;
+    }
+    return this.#synchronization;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -31,10 +31,17 @@ export class Synchronization implements Surroundings {
   readonly #waiting = new Set<SyncObject>();
   readonly #stop: () => void;
   readonly #lookAgainMs: number;
+  readonly #waits: (change: 1 | -1) => void;
   #timer: NodeJS.Timeout | undefined;
   #open = true;
 
-  constructor(memory: SpaceMemory, lookAgainMs = LOOK_AGAIN_MS) {
+  /** `waits` hears when somebody begins to wait in this process, and when nobody does any more. */
+  constructor(
+    memory: SpaceMemory,
+    waits: (change: 1 | -1) => void = () => {},
+    lookAgainMs: number = LOOK_AGAIN_MS,
+  ) {
+    this.#waits = waits;
     this.words = new Int32Array(memory.system, 0, SYNC_BYTES / 4);
     this.party = memory.party;
     this.lives = new Lives(this.words, memory);
@@ -94,7 +101,6 @@ export class Synchronization implements Surroundings {
     this.#open = false;
     this.#stop();
     for (const object of [...this.#waiting]) object.abandon(object.closed());
-    clearInterval(this.#timer);
     // Once the memory is gone there is nobody left to tell.
     if (this.words.length === 0) return;
     for (const object of this.#objects.values()) if (object instanceof Barrier) object.leave();
@@ -105,10 +111,13 @@ export class Synchronization implements Surroundings {
   waits(object: SyncObject, waiting: boolean): void {
     if (!waiting) this.#waiting.delete(object);
     else if (this.#open) this.#waiting.add(object);
-    if (this.#waiting.size === 0) {
+    if (this.#waiting.size > 0 === (this.#timer !== undefined)) return;
+    if (this.#timer === undefined) this.#timer = setInterval(() => this.#look(), this.#lookAgainMs);
+    else {
       clearInterval(this.#timer);
       this.#timer = undefined;
-    } else this.#timer ??= setInterval(() => this.#look(), this.#lookAgainMs);
+    }
+    this.#waits(this.#timer === undefined ? -1 : 1);
   }
 
   #look(): void {

@@ -94,7 +94,7 @@ export class Member implements Party {
   /** Its view of the space; opened at the first use. No timer looks again: what is not woken stays asleep. */
   get sync(): Synchronization {
     if (this.#sync === undefined) {
-      this.#sync = new Synchronization(this.memory, 2 ** 31 - 1);
+      this.#sync = new Synchronization(this.memory, () => {}, 2 ** 31 - 1);
       owners.set(this.#sync.words, this);
     }
     return this.#sync;
