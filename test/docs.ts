@@ -120,9 +120,12 @@ t.test('every ivshmem command and option is one', async (t) => {
     const match = /^(?:sudo )?(?:npx )?ivshmem ([a-z][\w-]*)(.*)$/.exec(line);
     if (match === null) return;
     named++;
-    const command = commands.get(match[1]!);
+    const group = commands.get(match[1]!);
+    const [, word] = /^ ([a-z][\w-]*)/.exec(match[2]!) ?? [];
+    const nested = (group?.commands.length ?? 0) > 0 && word !== undefined;
+    const command = nested ? group?.commands.find((one) => one.name() === word) : group;
     if (command === undefined) {
-      t.fail(`${file}: ivshmem ${match[1]}`);
+      t.fail(`${file}: ivshmem ${match[1]}${nested ? ` ${word}` : ''}`);
       return;
     }
     for (const [option] of match[2]!.matchAll(/(?<=\s)--[a-z][\w-]*/g)) {

@@ -5,6 +5,7 @@ import { register as bind } from './bind.ts';
 import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
 import { register as drain } from './drain.ts';
+import { register as dsm } from './dsm.ts';
 import { register as evict } from './evict.ts';
 import { fail } from './fail.ts';
 import { register as members } from './members.ts';
@@ -24,6 +25,7 @@ const commands: readonly ((program: Command) => void)[] = [
   members,
   top,
   tun,
+  dsm,
   server,
   drain,
   migrate,

@@ -9,7 +9,9 @@ import type {
   EventReport,
   EvictAnswer,
   MembersAnswer,
+  RemoveSpaceAnswer,
   SampleAnswer,
+  SpacesAnswer,
   StatusAnswer,
 } from './control-protocol.ts';
 
@@ -21,6 +23,8 @@ interface Answers {
   readonly evict: EvictAnswer;
   readonly drain: DrainAnswer;
   readonly undrain: EvictAnswer;
+  readonly spaces: SpacesAnswer;
+  readonly 'remove-space': RemoveSpaceAnswer;
   readonly handover: object;
 }
 
@@ -54,7 +58,7 @@ export class ControlClient {
 
   /**
    * Asks, and waits for the answer. One request at a time. Throws ERR_IVSHMEM_CONTROL_ANSWER when the server refuses or cannot be
-   * understood, ERR_IVSHMEM_NO_MEMBER when it knows no such member.
+   * understood, ERR_IVSHMEM_NO_MEMBER or ERR_IVSHMEM_SPACE_MISSING when it knows no such member or space.
    */
   async ask<R extends ControlRequest>(request: R): Promise<Answers[R['op']]> {
     this.#socket.write(`${JSON.stringify(request)}\n`);
@@ -64,6 +68,8 @@ export class ControlClient {
     if ('member' in request && answer.code === 'ERR_IVSHMEM_NO_MEMBER') {
       throw new IvshmemError('ERR_IVSHMEM_NO_MEMBER', { member: String(request.member) });
     }
+    if (request.op === 'remove-space' && answer.code === 'ERR_IVSHMEM_SPACE_MISSING')
+      throw spaceMissing(request.space, this.#on);
     throw this.#wrong(`it answers ${answer.message ?? JSON.stringify(answer)}`.replace(/\.$/, ''));
   }
 
@@ -93,6 +99,10 @@ export class ControlClient {
   #wrong(why: string, cause?: unknown): IvshmemError {
     return new IvshmemError('ERR_IVSHMEM_CONTROL_ANSWER', { on: this.#on, why }, { cause });
   }
+}
+
+function spaceMissing(name: string, on: string): IvshmemError {
+  return new IvshmemError('ERR_IVSHMEM_SPACE_MISSING', { operation: `remove the space ${name}`, on });
 }
 
 /** Whole lines, until the stream ends in whatever way; readline does not notice when a socket is destroyed. */

@@ -1,5 +1,5 @@
 import type { MemberRecord } from '../memory/member-record.ts';
-import type { MemberReport, RegionSample } from '../observe/sample.ts';
+import type { MemberReport, RegionSample, SpaceReport } from '../observe/sample.ts';
 import type { Log } from './log.ts';
 import type { RegionStatus } from './status.ts';
 
@@ -22,6 +22,9 @@ export interface ControlSubject {
   drain(slot: number, options: { readonly migrates: boolean; readonly ms: number }): Promise<number> | null;
   /** Takes that back; false when none is attached. */
   undrain(slot: number): boolean;
+  spaces(): SpaceReport[];
+  /** Has a space go with its last holder. How many there are; null: there is no such space. */
+  removeSpace(name: string): number | null;
 }
 
 /** Hands the region over to another server; what it needs stands in the request. Answers with what it returns. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { MemberReport, MembersReport, RegionSample } from '../observe/sample.ts';
+import { SPACE_NAME_BYTES } from '../memory/layout.ts';
+import type { MemberReport, MembersReport, RegionSample, SpacesReport } from '../observe/sample.ts';
 import type { RegionStatus } from './status.ts';
 
 export type { EventReport, MembersReport } from '../observe/sample.ts';
@@ -28,6 +29,9 @@ export const requestSchema = z.discriminatedUnion('op', [
   }),
   /** It stays after all. */
   z.strictObject({ op: z.literal('undrain'), member }),
+  z.strictObject({ op: z.literal('spaces') }),
+  /** It goes with its last holder. */
+  z.strictObject({ op: z.literal('remove-space'), space: z.string().min(1).max(SPACE_NAME_BYTES) }),
   /** What else it says is between two servers. */
   z.looseObject({ op: z.literal('handover') }),
 ]);
@@ -35,6 +39,9 @@ export type ControlRequest = z.output<typeof requestSchema>;
 
 export type MembersAnswer = MembersReport;
 export type StatusAnswer = { readonly status: RegionStatus };
+export type SpacesAnswer = SpacesReport;
+/** Members that still hold it: with 0 it is gone. */
+export type RemoveSpaceAnswer = { readonly holders: number };
 export type SampleAnswer = { readonly sample: RegionSample };
 export type EvictAnswer = { readonly member: MemberReport };
 /** As it was; `channels` it still had at the end. */

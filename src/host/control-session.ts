@@ -119,6 +119,18 @@ export class ControlSession {
         log.info({ slot: member.slot, epoch: member.epoch, member: member.name }, 'takes back a drain');
         return { member };
       }
+      case 'spaces':
+        return { region: subject.name, spaces: subject.spaces() };
+      case 'remove-space': {
+        const { space } = request;
+        const holders = subject.removeSpace(space);
+        if (holders === null) {
+          const operation = `remove the space ${space}`;
+          throw new IvshmemError('ERR_IVSHMEM_SPACE_MISSING', { operation, on: subject.name });
+        }
+        log.info({ space, holders }, 'removes a space');
+        return { holders };
+      }
       case 'handover': {
         if (handover === undefined) throw refused('this server hands nothing over');
         log.info('asked for a handover');

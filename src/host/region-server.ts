@@ -4,7 +4,7 @@ import { PAGE_BYTES, SERVER_SLOT, SLOT_ATTACHED, SLOT_FREE, type StatisticName }
 import type { MemberRecord } from '../memory/member-record.ts';
 import { REASON_CRASHED, REASON_MIGRATED, REASON_NONE } from '../memory/membership.ts';
 import { binding } from '../native/binding.ts';
-import type { RegionSample } from '../observe/sample.ts';
+import type { RegionSample, SpaceReport } from '../observe/sample.ts';
 import { Acceptor } from './acceptor.ts';
 import type { Credentials } from './admission.ts';
 import { type ClientKeeper, Clients } from './clients.ts';
@@ -206,6 +206,25 @@ export class RegionServer implements ControlSubject {
     const slot = this.#attached(id);
     if (slot !== null) this.#core.transactions.run((tx) => this.#core.members.undrain(tx, slot));
     return slot !== null;
+  }
+
+  /** Those of the server's own records, in the order of their names. */
+  spaces(): SpaceReport[] {
+    const reports = [...(this.#core.truth.spaces?.all ?? [])].map(
+      ({ name, bytes, pages, persistent, holders, createdBy }) => ({
+        name,
+        bytes,
+        memoryBytes: pages * PAGE_BYTES,
+        persistent,
+        holders: holders.length,
+        createdBy,
+      }),
+    );
+    return reports.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  removeSpace(name: string): number | null {
+    return this.#core.transactions.run((tx) => this.#core.truth.spaces?.remove(tx, name) ?? null);
   }
 
   /** Each client's socket by slot, for whoever goes on with them. */

@@ -6,7 +6,8 @@ import { ViewReader } from '../membership/view-reader.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
 import { PAGE_BYTES, SERVER_SLOT } from '../memory/layout.ts';
 import { membershipPlace } from '../memory/membership.ts';
-import type { ChannelSample, RegionSample } from './sample.ts';
+import { readSpaces } from '../memory/space-table.ts';
+import type { ChannelSample, RegionSample, SpaceReport } from './sample.ts';
 import { carried, channelOf, hasAnswered, memberReport, statisticsOf } from './tables.ts';
 
 /**
@@ -53,6 +54,21 @@ export class RegionView {
       throw new IvshmemError('ERR_IVSHMEM_MEMBERSHIP_DAMAGED', { on: this.#on, why: result.damaged });
     }
     return changes.map(({ event }) => event);
+  }
+
+  /** The spaces of the shared table, in the order of their names; none in a region of an older layout. */
+  spaces(): SpaceReport[] {
+    this.read();
+    const members = this.members();
+    const reports = readSpaces(this.#words, this.header).map((space) => {
+      const creator = members.find(
+        ({ slot, epoch }) => slot === space.creator && epoch === space.creatorEpoch,
+      );
+      const { name, bytes, pages, persistent, holders } = space;
+      const memoryBytes = pages * PAGE_BYTES;
+      return { name, bytes, memoryBytes, persistent, holders, createdBy: creator?.name || null };
+    });
+    return reports.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Members and channels with their counters as they were stored last: nobody is asked for fresh ones. */

@@ -17,6 +17,25 @@ export interface MembersReport {
   readonly members: readonly MemberReport[];
 }
 
+/** A space (docs/dsm.md). */
+export interface SpaceReport {
+  readonly name: string;
+  /** Size that its members see. */
+  readonly bytes: number;
+  /** What it takes of the region. */
+  readonly memoryBytes: number;
+  readonly persistent: boolean;
+  /** Members that have it open. */
+  readonly holders: number;
+  /** Name of the member that made it; null where only its slot is known and that is another's by now. */
+  readonly createdBy: string | null;
+}
+
+export interface SpacesReport {
+  readonly region: string;
+  readonly spaces: readonly SpaceReport[];
+}
+
 export interface EventReport {
   readonly event: MembershipEvent['type'];
   readonly view: number;

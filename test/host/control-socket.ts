@@ -44,6 +44,14 @@ class FakeRegion implements ControlSubject {
     return { view: this.view, records: this.records };
   }
 
+  spaces() {
+    return [];
+  }
+
+  removeSpace(name: string): number | null {
+    return name === 'known' ? 2 : null;
+  }
+
   onView(callback: (record: MemberRecord) => void): () => void {
     this.listeners.add(callback);
     return () => this.listeners.delete(callback);

@@ -5,7 +5,7 @@ import type { IvshmemDevice } from '../../ivshmem/index.ts';
 import { Attachment, type Membership, Views } from '../../membership/index.ts';
 import { binding, type Mapping } from '../../native/binding.ts';
 import { RegionView } from '../../observe/region-view.ts';
-import type { MembersReport, RegionSample } from '../../observe/sample.ts';
+import type { MembersReport, RegionSample, SpacesReport } from '../../observe/sample.ts';
 import { eventReport, memberReport } from '../../observe/tables.ts';
 import type { PciFunction } from '../../pci/sysfs.ts';
 import { enableMemory } from '../../setup/region-peek.ts';
@@ -63,6 +63,10 @@ class OpenedSource implements Source {
 
   async sample(): Promise<RegionSample> {
     return this.#view.sample();
+  }
+
+  async spaces(): Promise<SpacesReport> {
+    return { region: this.#view.header.name, spaces: this.#view.spaces() };
   }
 
   async *updates(): AsyncGenerator<Update, void> {
@@ -150,6 +154,10 @@ class MappedSource implements Source {
 
   async sample(): Promise<RegionSample> {
     return this.#view.sample();
+  }
+
+  async spaces(): Promise<SpacesReport> {
+    return { region: this.#view.header.name, spaces: this.#view.spaces() };
   }
 
   async *updates(): AsyncGenerator<Update, void> {

@@ -16,18 +16,9 @@ export async function askAbout<T>(
   socket: string | undefined,
   ask: (client: ControlClient, member: string | number) => Promise<T>,
 ): Promise<T> {
-  const { ControlClient } = await import('../../host/control-client.ts');
-  const { controlPath } = await import('../../host/control-path.ts');
-  const { DEFAULT_SOCKET } = await import('./source.ts');
+  const { askServer } = await import('./ask-server.ts');
   if (named === '') throw new InvalidArgumentError('The name is empty.');
-  const client = await ControlClient.connect(
-    controlPath(socket ?? (process.env.IVSHMEM_SOCKET || DEFAULT_SOCKET)),
-  );
-  try {
-    return await ask(client, /^\d+$/.test(named) ? Number(named) : named);
-  } finally {
-    client.close();
-  }
+  return askServer(socket, (client) => ask(client, /^\d+$/.test(named) ? Number(named) : named));
 }
 
 /** A member as a sentence begins with it. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isIvshmemError } from '../../errors/index.ts';
 import { ControlClient } from '../../host/control-client.ts';
-import type { MembersReport, RegionSample } from '../../observe/sample.ts';
+import type { MembersReport, RegionSample, SpacesReport } from '../../observe/sample.ts';
 import type { Source, Update } from './source.ts';
 
 /** How long a server may take to be replaced by the next. */
@@ -34,6 +34,11 @@ export class ServerSource implements Source {
 
   async sample(): Promise<RegionSample> {
     return (await this.#again(() => this.#asking.ask({ op: 'sample' }))).sample;
+  }
+
+  async spaces(): Promise<SpacesReport> {
+    const { region, spaces } = await this.#again(() => this.#asking.ask({ op: 'spaces' }));
+    return { region, spaces };
   }
 
   async *updates(): AsyncGenerator<Update, void> {

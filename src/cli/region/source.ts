@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { controlPath } from '../../host/control-path.ts';
-import type { EventReport, MembersReport, RegionSample } from '../../observe/sample.ts';
+import type { EventReport, MembersReport, RegionSample, SpacesReport } from '../../observe/sample.ts';
 
 /** Where the server of systemd/server.toml and the flags of docs/server.md listen. */
 export const DEFAULT_SOCKET = '/run/ivshmem/default.sock';
@@ -16,6 +16,7 @@ export interface Source {
   /** Ends with close(). */
   updates(): AsyncIterable<Update>;
   sample(): Promise<RegionSample>;
+  spaces(): Promise<SpacesReport>;
   close(): void;
 }
 
