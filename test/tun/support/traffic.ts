@@ -89,17 +89,28 @@ function flow(socket: Socket): void {
   write();
 }
 
-/** One number after the other, each when the last came back: an open connection that must live on. */
+/**
+ * One number after the other, each when the last came back: an open connection that must live on. Tells of each wait that is longer than
+ * all before.
+ */
 function beat(socket: Socket): void {
   let number = 0;
   let text = '';
+  let asked = 0;
+  let longest = 0;
   socket.setNoDelay(true);
-  const next = (): void => void socket.write(`${++number}\n`);
+  const next = (): void => {
+    asked = performance.now();
+    socket.write(`${++number}\n`);
+  };
   socket.on('data', (piece) => {
     text += piece;
     if (!text.endsWith('\n')) return;
     say(text.trim() === String(number) ? `beat ${number}` : `wrong ${text.trim()} for ${number}`);
     text = '';
+    const silence = Math.round(performance.now() - asked);
+    if (silence > longest) say(`silent for ${silence} ms`);
+    longest = Math.max(longest, silence);
     setTimeout(next, 50);
   });
   next();

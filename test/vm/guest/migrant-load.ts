@@ -8,7 +8,7 @@ import { pathOf } from '../../../src/transparent/index.ts';
 import { PORTS, SHARED_KEY_HERE } from './migrant-ports.ts';
 
 /** A processor that is emulated needs time for others too. */
-const PAUSE_MS = 20;
+const PAUSE_MS = 60;
 const BULK_BYTES = 16 << 10;
 const POOL = 3;
 
@@ -21,8 +21,9 @@ export interface Talked {
   /** What was wrong; the first of it. */
   readonly fault: string | null;
   readonly ended: boolean;
-  /** The path of each connection, and how many there ever were. */
+  /** The path of each connection and the reason for it, and how many there ever were. */
   readonly paths: readonly string[];
+  readonly reasons: readonly string[];
   readonly connections: number;
 }
 
@@ -56,8 +57,10 @@ abstract class Talk {
 
   look(): Talked {
     const { kind, rounds, bytes, connections } = this;
-    const paths = this.sockets.map((socket) => pathOf(socket).path);
-    return { kind, rounds, bytes, fault: this.#fault, ended: this.#ended, paths, connections };
+    const ways = this.sockets.map(pathOf);
+    const paths = ways.map(({ path }) => path);
+    const reasons = ways.map(({ reason }) => reason);
+    return { kind, rounds, bytes, fault: this.#fault, ended: this.#ended, paths, reasons, connections };
   }
 
   async stop(): Promise<void> {

@@ -33,9 +33,9 @@ export class Migrant {
     this.#write = write;
   }
 
-  /** As the unprivileged user `app`, in a VM whose device is bound or will be. */
-  static async inVm(vm: Vm, name: string): Promise<Migrant> {
-    const env = { IVSHMEM_NAME: name, IVSHMEM_TLS: 'all' };
+  /** As the unprivileged user `app`, in a VM whose device at a PCI address is bound or will be. */
+  static async inVm(vm: Vm, name: string, device: string): Promise<Migrant> {
+    const env = { IVSHMEM_NAME: name, IVSHMEM_TLS: 'all', IVSHMEM_DEVICE: device };
     const process = vm.spawn(guestProgram('migrant'), { user: 'app', env });
     let ended = '';
     process.wait().then(
@@ -126,7 +126,9 @@ export class Migrant {
       },
       DEADLINE_SECONDS,
     ).catch((error: Error) => {
-      const last = this.#said().split('\n').slice(-4).join('\n');
+      const lines = this.#said().split('\n').slice(0, -1);
+      const changes = lines.filter((line) => !line.startsWith('{"order":')).slice(-40);
+      const last = [...changes, ...lines.slice(-2)].join('\n');
       throw new Error(`${error.message}; it said last:\n${last}`, { cause: error });
     });
   }

@@ -22,6 +22,9 @@ export interface Mobile {
   readonly qmp: string;
 }
 
+/** One for a program's sockets, one for an IP interface: a device belongs to one process. */
+export const DEVICES = ['shm0', 'shm1'] as const;
+
 type Tap = Awaited<ReturnType<Bridge['attach']>>;
 
 /** Two hosts on one network; all of it goes with the test. */
@@ -64,18 +67,20 @@ export class TwoHosts {
   }
 
   /**
-   * A VM with a port for an ivshmem device `shm0`: with the device of `server`, or, waiting for a migration, without one. A QEMU
+   * A VM with ports for ivshmem devices `shm0` and `shm1`: with both, of `server`, or, waiting for a migration, without. A QEMU
    * that a guest goes to has the arguments of the one that it comes from.
    */
   async mobile(name: string, network: Tap, server: string | null): Promise<Mobile> {
     const number = this.#qmps++;
     const qmp = join(this.directory, `qmp${number}`);
-    const device = `ivshmem-doorbell,id=shm0,chardev=shm,vectors=2,bus=port0`;
-    const plugged = server === null ? [] : ['-chardev', `socket,id=shm,path=${server}`, '-device', device];
+    const plugged = DEVICES.flatMap((id, i) => [
+      ...['-chardev', `socket,id=c${i},path=${server}`],
+      ...['-device', `ivshmem-doorbell,id=${id},chardev=c${i},vectors=2,bus=port${i}`],
+    ]);
     const vm = await this.launch(name, {
       network,
-      ports: 1,
-      arguments: [...plugged, '-qmp', `unix:${qmp},server=on,wait=off`],
+      ports: DEVICES.length,
+      arguments: [...(server === null ? [] : plugged), '-qmp', `unix:${qmp},server=on,wait=off`],
       ...(server === null ? { incoming: `unix:${join(this.directory, `incoming${number}`)}` } : {}),
     });
     return { vm, qmp };
