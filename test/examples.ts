@@ -73,6 +73,16 @@ t.test('work-queue', async (t) => {
   t.match(dispatch, /2000 jobs done by 2 workers/);
 });
 
+t.test('dsm', async (t) => {
+  const [show, ...draws] = await play(t, 'dsm', 'show', [['draw'], ['draw']]);
+  t.match(show, /\n[1-9]\d+ of 4608 pixels\n$/);
+  const rows = draws.map((output) => Number(/drew (\d+) rows/.exec(output)?.[1]));
+  t.equal(
+    rows.reduce((sum, n) => sum + n, 0),
+    48,
+  );
+});
+
 t.test('net', async (t) => {
   const port = String(20_000 + (process.pid % 10_000));
   const [, ask] = await play(t, 'net', 'serve', [['ask', port]], [port]);
