@@ -3,7 +3,7 @@ import type { SpaceMemory } from '../party.ts';
 import type { Synchronization } from '../sync/synchronization.ts';
 import { Blocks, Damaged, FIRST_BLOCK } from './blocks.ts';
 import { HEAP_W, LEAST_BYTES, LEAST_UNITS, LISTS, listOf, MOST_BYTES, UNIT } from './layout.ts';
-import { HeapLock } from './lock.ts';
+import { HeapLock, PATIENCE_MS } from './lock.ts';
 import { Transaction } from './transaction.ts';
 
 /** The word after the lock's: not 0 once the heap was made. */
@@ -32,7 +32,7 @@ export class Heap {
   readonly #units: number;
   readonly buffer: ArrayBuffer;
 
-  constructor(memory: SpaceMemory, sync: Synchronization) {
+  constructor(memory: SpaceMemory, sync: Synchronization, patienceMs: number = PATIENCE_MS) {
     const bytes = memory.buffer.byteLength;
     if (bytes < LEAST_BYTES || bytes > MOST_BYTES) throw new IvshmemError('ERR_IVSHMEM_HEAP_SIZE', { bytes });
     this.buffer = memory.buffer;
@@ -41,7 +41,7 @@ export class Heap {
     this.#tx = new Transaction(this.#words);
     this.#blocks = new Blocks(this.#tx, this.#units);
     const word = sync.word('heap', 'heap');
-    this.#lock = new HeapLock(sync.words, word, sync.lives);
+    this.#lock = new HeapLock(sync.words, word, sync.lives, patienceMs);
     this.#lock.take('make a heap');
     try {
       // Who died while making it has not said that it is made: it is made again.

@@ -2,8 +2,11 @@ import { IvshmemError } from '../../errors/index.ts';
 import { binding } from '../../native/binding.ts';
 import type { Lives } from '../sync/lives.ts';
 
-/** How long another member may hold the heap before we say so, milliseconds: a change takes microseconds. */
-const PATIENCE_MS = 100;
+/**
+ * How long another member may hold the heap before we say so, milliseconds. A change takes microseconds; but the server has to notice
+ * that its owner died, on a machine that may be overloaded.
+ */
+export const PATIENCE_MS = 5000;
 const SPINS = 200;
 
 /**
@@ -14,11 +17,13 @@ export class HeapLock {
   readonly #words: Int32Array;
   readonly #word: number;
   readonly #lives: Lives;
+  readonly #patienceMs: number;
 
-  constructor(words: Int32Array, word: number, lives: Lives) {
+  constructor(words: Int32Array, word: number, lives: Lives, patienceMs: number) {
     this.#words = words;
     this.#word = word;
     this.#lives = lives;
+    this.#patienceMs = patienceMs;
   }
 
   /** Errors: ERR_IVSHMEM_HEAP_BUSY when its owner is alive and stands still. */
@@ -44,7 +49,7 @@ export class HeapLock {
       if (spins < SPINS) continue;
       binding.yieldProcessor();
       const waited = Math.floor(performance.now() - begun);
-      if (waited > PATIENCE_MS)
+      if (waited > this.#patienceMs)
         throw new IvshmemError('ERR_IVSHMEM_HEAP_BUSY', { operation, slot: owner >>> 24, waited });
     }
   }

@@ -26,7 +26,7 @@ const LOOKS = 100;
  * No wake-up is lost: whoever waits sets its bit and then looks at the state again (`mark`); whoever changes the state then
  * takes a bit and notifies its member, whose `service` looks at the state and, if it has to wait on, sets the bit again. All
  * these are sequentially consistent. A death between two steps is a leave, upon which every member looks again at all it waits
- * for. `test/model/dsm-mutex.pml` searches every interleaving.
+ * for. `test/dsm/sync/` has something else happen, or the member die, at each access.
  */
 export abstract class Blocking extends SyncObject {
   readonly #queue: Waiter[] = [];

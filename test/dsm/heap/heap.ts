@@ -228,7 +228,7 @@ t.test('nonsense in memory is an error, not a hang', (t) => {
 t.test('an owner that stands still is named', (t) => {
   const world = new World(BYTES);
   const [a, b] = [world.join(1), world.join(2)];
-  const heap = heapOf(b);
+  const heap = new Heap(b.memory, b.sync, 50);
   const word = a.sync.word('heap', 'heap');
   Atomics.store(a.sync.words, word, a.sync.lives.token);
   t.throws(() => heap.alloc(8), { code: 'ERR_IVSHMEM_HEAP_BUSY' });
