@@ -6,6 +6,8 @@ import t, { type Test } from 'tap';
 import { Region } from '../../src/channel/index.ts';
 import type { Life } from '../../src/membership/index.ts';
 import {
+  LAYOUT_MAJOR,
+  LAYOUT_MINOR,
   MEMBER_W,
   OP_DRAIN,
   OP_GOODBYE,
@@ -50,7 +52,7 @@ t.test('hello names a life; close says goodbye with its reason, and no obituary'
   await region.close({ reason: 'migrated' });
   await region.close();
   t.same(server.asked, [
-    { slot: 1, op: OP_HELLO, argument: (1 << 16) | 1 },
+    { slot: 1, op: OP_HELLO, argument: (LAYOUT_MAJOR << 16) | LAYOUT_MINOR },
     { slot: 1, op: OP_GOODBYE, argument: REASON_MIGRATED },
   ]);
   t.equal(server.word(1, MEMBER_W.obituary), 0);
