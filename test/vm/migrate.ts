@@ -1,7 +1,5 @@
 /** Two hosts, each with its own server: a VM moves to the second and back under load, and none of its connections notices. */
 import t, { type Test } from 'tap';
-import { baseImage } from '../../guest-image/base.ts';
-import { chooseAccelerator } from '../../qemu/accelerator.ts';
 import type { Vm } from '../../qemu/vm.ts';
 import { open } from '../../src/index.ts';
 import type { MigrationReport } from '../../src/migrate/migrate.ts';
@@ -14,14 +12,7 @@ import { Session, trafficEntry, tunIn, wayTo } from './support/session.ts';
 import { DEVICES, type Host, type Mobile, TwoHosts } from './support/two-hosts.ts';
 
 t.setTimeout(900_000);
-const skip = await obstacle();
-
-/** Until it is known that emulated guests arrive whole each time. */
-async function obstacle(): Promise<string | false> {
-  if (noTun() || process.env.IVSHMEM_TEST_MIGRATION !== undefined) return noTun();
-  const { accel } = await chooseAccelerator(await baseImage({}));
-  return accel.startsWith('tcg') && 'emulated guests; IVSHMEM_TEST_MIGRATION=1 runs it all the same';
-}
+const skip = noTun();
 
 /** Gives the devices that were plugged in to the programs of the user `app`, as a rule of udev would. Resolves with their addresses. */
 async function bind(vm: Vm): Promise<[sockets: string, tun: string]> {
