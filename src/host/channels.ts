@@ -10,7 +10,7 @@ import {
   STATUS_QUOTA,
 } from '../memory/layout.ts';
 import type { PageAllocator } from './allocator.ts';
-import { type Charge, Ledger, type Quota } from './ledger.ts';
+import type { Charge, Ledger } from './ledger.ts';
 import { type ChannelRecord, channelKey, generationKey } from './records.ts';
 import type { Slot } from './slots.ts';
 import type { Transaction } from './transaction.ts';
@@ -35,10 +35,9 @@ const BOTH_SIDES = CLOSED_CONNECTOR | CLOSED_LISTENER;
  * keeps a dead peer's channel open pays for it.
  */
 export class Channels {
-  /** Shared with whoever else gives out memory of the region. */
-  readonly ledger: Ledger;
   readonly #effects: ChannelEffects;
   readonly #allocator: PageAllocator;
+  readonly #ledger: Ledger;
   readonly #open = new Map<number, ChannelRecord>();
   readonly #bySlot: readonly Set<ChannelRecord>[];
   readonly #generations: Uint32Array;
@@ -49,12 +48,12 @@ export class Channels {
     slots: number,
     channels: number,
     allocator: PageAllocator,
-    quota: Quota,
+    ledger: Ledger,
     effects: ChannelEffects,
   ) {
     this.#effects = effects;
     this.#allocator = allocator;
-    this.ledger = new Ledger(slots, quota);
+    this.#ledger = ledger;
     this.#bySlot = Array.from({ length: slots }, () => new Set<ChannelRecord>());
     this.#generations = new Uint32Array(channels);
     for (let number = channels - 1; number > 0; number--) this.#free.push(number);
@@ -68,12 +67,12 @@ export class Channels {
     slots: number,
     channels: number,
     allocator: PageAllocator,
-    quota: Quota,
+    ledger: Ledger,
     effects: ChannelEffects,
     records: readonly ChannelRecord[],
     generations: ReadonlyMap<number, number>,
   ): Channels {
-    const restored = new Channels(slots, channels, allocator, quota, effects);
+    const restored = new Channels(slots, channels, allocator, ledger, effects);
     for (const [number, generation] of generations) {
       if (!(number > 0 && number < channels)) throw new RangeError(`there is no channel ${number}`);
       restored.#generations[number] = generation;
@@ -115,7 +114,7 @@ export class Channels {
 
   /** What a slot is charged for. */
   charge(slot: number): Readonly<Charge> {
-    return this.ledger.of(slot);
+    return this.#ledger.of(slot);
   }
 
   /** Channels this slot is still a side of. */
@@ -133,7 +132,7 @@ export class Channels {
     dataBytes: number,
   ): { status: number; channel: ChannelRecord | null } {
     const pages = channelLayout(queueSize, dataBytes).bytes / PAGE_BYTES;
-    if (!this.ledger.has(connector.id, 'channels', pages)) return { status: STATUS_QUOTA, channel: null };
+    if (!this.#ledger.has(connector.id, 'channels', pages)) return { status: STATUS_QUOTA, channel: null };
     const number = this.#free.at(-1);
     const firstPage = number === undefined ? null : this.#allocator.allocate(pages);
     if (number === undefined || firstPage === null) return { status: STATUS_NO_MEMORY, channel: null };
@@ -209,6 +208,6 @@ export class Channels {
   }
 
   #charge(slot: number, channel: ChannelRecord, sign: 1 | -1): void {
-    this.ledger.charge(slot, 'channels', channel.pages, sign);
+    this.#ledger.charge(slot, 'channels', channel.pages, sign);
   }
 }

@@ -5,6 +5,7 @@ import type { MemberRecord } from '../memory/member-record.ts';
 import type { Credentials } from './admission.ts';
 import { PageAllocator } from './allocator.ts';
 import { type ChannelEffects, Channels } from './channels.ts';
+import { Ledger } from './ledger.ts';
 import type { RegionRecords } from './records.ts';
 import type { RegionConfig } from './schema.ts';
 import { Services } from './services.ts';
@@ -18,6 +19,8 @@ export interface Truth {
   readonly slots: SlotTable;
   readonly services: Services;
   readonly allocator: PageAllocator;
+  /** Who pays for channels and spaces. */
+  readonly ledger: Ledger;
   readonly channels: Channels;
   /** Null in a region that a server of layout 1.1 made. */
   readonly spaces: Spaces | null;
@@ -69,17 +72,17 @@ export function buildTruth(
   );
   const heapPages = size / PAGE_BYTES - fresh.heapPage;
   const allocator = new PageAllocator(fresh.heapPage, heapPages);
-  const perSlot = { ...quota, pages: Math.floor(heapPages * quota.heap) };
+  const ledger = new Ledger(slots, { ...quota, pages: Math.floor(heapPages * quota.heap) });
   if (records === null) {
     const services = new Services();
-    const made = new Channels(slots, channels, allocator, perSlot, effects);
     return {
       shape: fresh,
       slots: new SlotTable(eventfds, own),
       services,
       allocator,
-      channels: made,
-      spaces: new Spaces(allocator, made.ledger, effects),
+      ledger,
+      channels: new Channels(slots, channels, allocator, ledger, effects),
+      spaces: new Spaces(allocator, ledger, effects),
       views: new Views(fresh, services, published),
     };
   }
@@ -98,16 +101,16 @@ export function buildTruth(
     slots,
     channels,
     allocator,
-    perSlot,
+    ledger,
     effects,
     records.channels,
     records.generations,
   );
-  const spaces = shape.minor < SPACES_MINOR ? null : new Spaces(allocator, open.ledger, effects);
+  const spaces = shape.minor < SPACES_MINOR ? null : new Spaces(allocator, ledger, effects);
   spaces?.restore(
     records.spaces,
     records.spaceGeneration,
     (slot) => table.slots[slot]?.state === SLOT_ATTACHED,
   );
-  return { shape, slots: table, services, allocator, channels: open, spaces, views };
+  return { shape, slots: table, services, allocator, ledger, channels: open, spaces, views };
 }

@@ -134,7 +134,7 @@ t.test('requests that make no sense', async (t) => {
 t.test('a holder that dies lets go; who is left pays', async (t) => {
   const scene = region(t);
   const before = free(scene);
-  const { ledger } = scene.core.truth.channels;
+  const { ledger } = scene.core.truth;
   const [, number, , , pages] = open(scene, 1, 'm');
   open(scene, 2, 'm');
   t.same([ledger.of(1).pages, ledger.of(2).pages], [pages, 0]);
@@ -149,7 +149,7 @@ t.test('a holder that dies lets go; who is left pays', async (t) => {
 t.test('a persistent space stays until it is removed', async (t) => {
   const scene = region(t);
   const before = free(scene);
-  const { ledger } = scene.core.truth.channels;
+  const { ledger } = scene.core.truth;
   const [, number, generation, firstPage, pages] = open(scene, 1, 'm', { flags: SPACE_PERSISTENT });
   new Uint8Array(scene.memory, (firstPage! + SYSTEM_PAGES) * PAGE_BYTES, 5).fill(42);
   scene.disconnect(1, REASON_CRASHED);
@@ -163,7 +163,7 @@ t.test('a persistent space stays until it is removed', async (t) => {
   scene.ask(2, OP_SPACE_CLOSE, number!, generation!);
   t.equal(free(scene), before);
   open(scene, 1, 'n', { flags: SPACE_PERSISTENT });
-  t.equal(scene.core.truth.channels.ledger.of(0).spaces, 0, 'a slot nobody holds makes nothing');
+  t.equal(scene.core.truth.ledger.of(0).spaces, 0, 'a slot nobody holds makes nothing');
   const [, other, life] = open(scene, 2, 'n', { flags: SPACE_PERSISTENT });
   scene.ask(2, OP_SPACE_CLOSE, other!, life!);
   t.same(remove(scene, 3, 'n').slice(0, 2), [STATUS_OK, 0]);
@@ -178,7 +178,7 @@ t.test('quotas: pages, spaces, what is persistent; a full region', async (t) => 
   t.equal(open(scene, 1, 'w')[0], STATUS_QUOTA);
   t.equal(open(scene, 2, 'x')[0], STATUS_OK);
   // Members that come and go leave no more behind than one of them could hold.
-  const most = scene.core.truth.channels.ledger.quota.pages;
+  const most = scene.core.truth.ledger.quota.pages;
   let kept = 0;
   for (let round = 0; round < 40; round++) {
     const [status, number, generation] = open(scene, 3, `p${round}`, {
@@ -230,7 +230,7 @@ t.test('killed at any commit, it goes on with the same spaces', async (t) => {
       scene.restart();
     }
     if (random.oneIn(50)) scene.restart();
-    const { spaces, channels } = scene.core.truth;
+    const { spaces, ledger } = scene.core.truth;
     const used = [...spaces!.all].reduce((sum, { pages }) => sum + pages, 0);
     if (free(scene) !== whole - used) return t.fail(`seed ${seed}: pages are lost at turn ${turn}`);
     for (const space of spaces!.all) {
@@ -238,7 +238,7 @@ t.test('killed at any commit, it goes on with the same spaces', async (t) => {
       if (seen?.generation !== space.generation || seen.holders !== space.holders.length)
         return t.fail(`seed ${seed}: the table differs at turn ${turn}`);
     }
-    const charged = [1, 2, 3].reduce((sum, slot) => sum + channels.ledger.of(slot).pages, 0);
+    const charged = [1, 2, 3].reduce((sum, slot) => sum + ledger.of(slot).pages, 0);
     const held = [...spaces!.all].filter(({ holders }) => holders.length > 0);
     if (charged !== held.reduce((sum, { pages }) => sum + pages, 0))
       return t.fail(`seed ${seed}: charges differ at turn ${turn}`);
