@@ -279,21 +279,28 @@ export class RegionCore {
     const { slots, channels, spaces, shape } = this.truth;
     this.tables.repairHeader(headerOf(shape));
     for (const slot of slots.slots) this.tables.writeSlot(slot);
-    const open = new Set<number>();
-    for (const channel of channels.open) {
-      open.add(channel.number);
-      this.tables.writeChannel(channel);
-    }
-    for (let number = 0; number < shape.channels; number++)
-      if (!open.has(number)) this.tables.freeChannel(number);
+    const { tables } = this;
+    const writeChannel = tables.writeChannel.bind(tables);
+    rewrite(channels.open, shape.channels, writeChannel, (number) => tables.freeChannel(number));
     if (spaces === null) return;
-    const there = new Set<number>();
-    for (const space of spaces.all) {
-      there.add(space.number);
-      this.tables.writeSpace(space);
-    }
-    for (let number = 0; number < MAX_SPACES; number++) if (!there.has(number)) this.tables.freeSpace(number);
+    const writeSpace = tables.writeSpace.bind(tables);
+    rewrite(spaces.all, MAX_SPACES, writeSpace, (number) => tables.freeSpace(number));
   }
+}
+
+/** Writes the entries of a table that there are, and frees all others. */
+function rewrite<T extends { readonly number: number }>(
+  entries: Iterable<T>,
+  count: number,
+  write: (entry: T) => void,
+  free: (number: number) => void,
+): void {
+  const there = new Set<number>();
+  for (const entry of entries) {
+    there.add(entry.number);
+    write(entry);
+  }
+  for (let number = 0; number < count; number++) if (!there.has(number)) free(number);
 }
 
 /** Reasons whose bearer had time to leave everybody awake who was. */
