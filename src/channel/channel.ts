@@ -99,14 +99,13 @@ export class Channel {
     return this.#sender.outstanding;
   }
 
-  /** Takes back what the peer has returned, as looking for room does. How many messages it still has. */
-  reclaim(): number {
+  /** Takes back what the peer has returned, as looking for room does. */
+  reclaim(): void {
     try {
       this.#sender.reclaim();
     } catch (error) {
       throw this.#fault(error);
     }
-    return this.#sender.outstanding;
   }
 
   /** Messages and bytes carried until now, in both directions. */

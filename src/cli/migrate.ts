@@ -47,8 +47,8 @@ export function register(program: Command): void {
 
 async function run(devices: string[], flags: Flags): Promise<void> {
   const { Migration } = await import('../migrate/migrate.ts');
-  const { DEFAULT_SOCKET } = await import('./region/source.ts');
-  const socket = flags.socket ?? (process.env.IVSHMEM_SOCKET || DEFAULT_SOCKET);
+  const { serverSocket } = await import('./region/source.ts');
+  const socket = serverSocket(flags.socket);
   const abort = new AbortController();
   const stop = (): void => abort.abort();
   const signals = ['SIGINT', 'SIGTERM'] as const;

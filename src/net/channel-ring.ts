@@ -182,7 +182,7 @@ export class ChannelRing implements Ring {
    */
   #lookForRoom(): boolean {
     this.#looked = true;
-    this.#try(() => this.#channel.reclaim(), 0);
+    this.#try(() => this.#channel.reclaim(), undefined);
     this.#session.room();
     return !this.#closed;
   }

@@ -1,14 +1,13 @@
 import { ControlClient } from '../../host/control-client.ts';
 import { controlPath } from '../../host/control-path.ts';
-import { DEFAULT_SOCKET } from './source.ts';
+import { serverSocket } from './source.ts';
 
 /** Asks the server of a region. `socket`: the option, if it was given. */
 export async function askServer<T>(
   socket: string | undefined,
   ask: (client: ControlClient) => Promise<T>,
 ): Promise<T> {
-  const path = controlPath(socket ?? (process.env.IVSHMEM_SOCKET || DEFAULT_SOCKET));
-  const client = await ControlClient.connect(path);
+  const client = await ControlClient.connect(controlPath(serverSocket(socket)));
   try {
     return await ask(client);
   } finally {

@@ -5,6 +5,10 @@ import type { EventReport, MembersReport, RegionSample, SpacesReport } from '../
 /** Where the server of systemd/server.toml and the flags of docs/server.md listen. */
 export const DEFAULT_SOCKET = '/run/ivshmem/default.sock';
 
+/** The socket of a region whose server is asked: the option, if it was given, IVSHMEM_SOCKET, the usual place. */
+export const serverSocket = (given: string | undefined): string =>
+  given ?? (process.env.IVSHMEM_SOCKET || DEFAULT_SOCKET);
+
 /** The members first, and again when events were missed; else what happened. */
 export type Update = ({ readonly event: 'members' } & MembersReport) | EventReport;
 
