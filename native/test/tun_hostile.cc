@@ -210,20 +210,44 @@ void Sending(Scene *scene) {
     put(Tcp(payload, 1, 2));
     take(Tcp(payload, 1, 2));
   }
-  scene->receiver->add_used(taken, 0);
-  scene->receiver->publish();
-  // 16 descriptors: the ring is full, one waits, and then packets are dropped.
+  const auto release = [&] {
+    scene->receiver->add_used(taken, 0);
+    scene->receiver->publish();
+    scene->RingBell();
+    taken = 0;
+  };
+  release();
+  // 16 descriptors: the ring is full, one packet waits for a while and with it
+  // the others, then they have a backlog.
   for (uint32_t i = 0; i < 20; i++) put(Tcp(i, 1, 2));
-  until([&] { return scene->Dropped(Verdict::kCongested) == 4; });
+  put(Tcp(100, 1, 9));
+  until([&] { return scene->Dropped(Verdict::kNoRoute) == 2; });
   CHECK(scene->pump->Read().held >= 1);
-  taken = 0;
-  for (uint32_t i = 0; i < 16; i++) take(Tcp(i, 1, 2));
-  scene->receiver->add_used(taken, 0);
-  scene->receiver->publish();
+  CHECK(scene->Dropped(Verdict::kCongested) == 0);
+  // It has an end: what comes then is dropped, and what came before is not.
+  const Bytes large = Tcp(60'000, 1, 2);
+  uint32_t sent = 0;
+  until([&] {
+    sent += send(scene->sockets[1], large.data(), large.size(), 0) > 0;
+    return scene->Dropped(Verdict::kCongested) > 0;
+  });
+  // Behind the last of them.
+  const Bytes last = Tcp(100, 1, 9);
+  until([&] { return send(scene->sockets[1], last.data(), last.size(), 0) > 0; });
+  until([&] { return scene->Dropped(Verdict::kNoRoute) == 3; });
+  const auto kept = static_cast<uint32_t>(sent - scene->Dropped(Verdict::kCongested));
+  CHECK(kept == Backlog::kMostBytes / large.size());
+  for (uint32_t i = 0; i < 20; i++) {
+    take(Tcp(i, 1, 2));
+    release();
+  }
+  for (uint32_t i = 0; i < kept; i++) {
+    take(large);
+    release();
+  }
   put(Tcp(500, 1, 2));
   take(Tcp(500, 1, 2));
-  scene->receiver->add_used(1, 0);
-  scene->receiver->publish();
+  release();
 }
 
 // A ring that is broken is given up and told of; a new channel in clean memory

@@ -11,6 +11,7 @@
 
 #include "../ring/device_ring.h"
 #include "../ring/driver_ring.h"
+#include "backlog.h"
 #include "doorbell.h"
 #include "packet.h"
 
@@ -95,6 +96,8 @@ class Link {
            region_.contains(incoming_.data, incoming_.data_bytes);
   }
   bool broken() const { return driver.broken() || device.broken(); }
+  // What comes now has to wait behind what is there.
+  bool behind() const { return !backlog.empty(); }
   bool has_peer_address(const Address &address) const {
     return std::find(sources.begin(), sources.end(), address) != sources.end();
   }
@@ -145,7 +148,7 @@ class Link {
   ring::DriverRing driver;
   ring::DeviceRing device;
   const std::vector<Address> sources;
-  bool congested = false;  // a packet waited in vain, and none found room since
+  Backlog backlog;
   bool told = true;
   bool reported = false;  // that it is broken
 

@@ -106,11 +106,17 @@ void Pump::Detach(uint32_t id) {
         held_for_ = nullptr;
         held_bytes_ = 0;
       }
+      DropBacklog(link.get());
     }
     std::erase_if(links_, [&](const auto &link) { return link->id == id; });
     RebuildRoutes();
   });
   Signal(options_.wake);
+}
+
+void Pump::DropBacklog(Link *link) {
+  counters_.dropped[static_cast<size_t>(Verdict::kNoRoute)] += link->backlog.packets();
+  link->backlog.Clear();
 }
 
 void Pump::SetOwn(std::vector<Address> own) {
@@ -215,8 +221,10 @@ bool Pump::Pass() {
   bool worked = false;
   for (const auto &link : links_) {
     if (!link->broken()) worked |= Deliver(link.get());
+    if (link->behind()) worked |= SendBacklog(link.get());
     if (link->broken() && !link->reported) {
       link->reported = true;
+      DropBacklog(link.get());
       Notice();
     }
   }
@@ -230,7 +238,7 @@ bool Pump::Arm() {
   bool more = false;
   for (const auto &link : links_) {
     more |= link->device.enable_notifications();
-    if (held_for_ == link.get()) more |= link->driver.enable_notifications();
+    if (held_for_ == link.get() || link->behind()) more |= link->driver.enable_notifications();
   }
   return more;
 }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -90,6 +91,10 @@ class Pump {
   Verdict DeliverOne(const Link &link, const ring::AvailableBuffer &buffer, uint32_t *bytes);
   Link *Find(const Address &destination) const;
   bool PlaceHeld();
+  bool SendBacklog(Link *link);
+  void DropBacklog(Link *link);
+  bool Place(Link *link, std::span<const std::byte> packet);
+  void CountSent(uint32_t length);
   void Drop(Verdict verdict) { counters_.dropped[static_cast<size_t>(verdict)]++; }
   void Fail(int error);
   bool Arm();

@@ -16,8 +16,9 @@ constexpr int kBurst = 32;
 // Received bytes before they are handed back although there are more: the
 // sender must not wait for the whole burst.
 constexpr uint32_t kReleaseBytes = 128 << 10;
-// How long a packet waits for a peer that does not take what it has.
-// Everybody's packets wait behind it.
+// How long a packet waits for a peer that does not take what it has, and with
+// it the whole interface: its queue in the kernel is the back-pressure that
+// senders feel. Then the peer has a backlog, behind which nobody waits.
 constexpr uint64_t kHoldNs = 20'000'000;
 
 }  // namespace
@@ -35,7 +36,7 @@ bool Pump::SendFromTun() {
     // decides; the rest straight into the memory of the peer that the last
     // packet went to. Only a packet to another peer is copied.
     uint32_t guess_offset = 0;
-    std::byte *guess = last_ == nullptr ? nullptr : last_->Room(kMostBytes, &guess_offset);
+    std::byte *guess = last_ == nullptr || last_->behind() ? nullptr : last_->Room(kMostBytes, &guess_offset);
     std::byte *rest = (guess == nullptr ? bounce_.data() : guess) + kPrefixBytes;
     const iovec parts[] = {{prefix_.data(), kPrefixBytes}, {rest, kMostBytes - kPrefixBytes}};
     const ssize_t got = readv(options_.tun_in, parts, 2);
@@ -67,9 +68,7 @@ bool Pump::SendFromTun() {
     if (link == last_ && guess != nullptr) {
       std::memcpy(guess, prefix_.data(), front);
       link->Send(guess_offset, length);
-      link->congested = false;
-      counters_.packets_sent++;
-      counters_.bytes_sent += length - kHeaderBytes;
+      CountSent(length);
       continue;
     }
     if (guess != nullptr && length > front) std::memcpy(bounce_.data() + front, rest, length - front);
@@ -83,15 +82,9 @@ bool Pump::SendFromTun() {
 
 // The packet in `bounce_`: false while it must wait.
 bool Pump::PlaceHeld() {
-  uint32_t offset = 0;
   Link *link = held_for_;
-  std::byte *room = link->Room(held_bytes_, &offset);
-  if (room != nullptr) {
-    std::memcpy(room, bounce_.data(), held_bytes_);
-    link->Send(offset, held_bytes_);
-    counters_.packets_sent++;
-    counters_.bytes_sent += held_bytes_ - kHeaderBytes;
-    link->congested = false;
+  const std::span<const std::byte> packet(bounce_.data(), held_bytes_);
+  if (!link->behind() && Place(link, packet)) {
     last_ = link;
   } else if (link->broken()) {
     Drop(Verdict::kNoRoute);
@@ -100,15 +93,39 @@ bool Pump::PlaceHeld() {
       held_since_ns_ = Now();
       counters_.held++;
     }
-    // Once per stall: while the peer goes on not taking anything, its packets
-    // do not make others wait.
-    if (!link->congested && Now() - held_since_ns_ < kHoldNs) return false;
-    link->congested = true;
-    Drop(Verdict::kCongested);
+    if (!link->behind() && Now() - held_since_ns_ < kHoldNs) return false;
+    if (!link->backlog.Push(packet)) Drop(Verdict::kCongested);
   }
   held_bytes_ = 0;
   held_for_ = nullptr;
   return true;
+}
+
+// What waits for a peer, as far as it has room again. True if anything moved.
+bool Pump::SendBacklog(Link *link) {
+  bool worked = false;
+  for (int i = 0; i < kBurst && link->behind() && Place(link, link->backlog.front()); i++) {
+    link->backlog.Pop();
+    worked = true;
+  }
+  return worked;
+}
+
+// False when there is no room.
+bool Pump::Place(Link *link, std::span<const std::byte> packet) {
+  const auto length = static_cast<uint32_t>(packet.size());
+  uint32_t offset = 0;
+  std::byte *room = link->Room(length, &offset);
+  if (room == nullptr) return false;
+  std::memcpy(room, packet.data(), length);
+  link->Send(offset, length);
+  CountSent(length);
+  return true;
+}
+
+void Pump::CountSent(uint32_t length) {
+  counters_.packets_sent++;
+  counters_.bytes_sent += length - kHeaderBytes;
 }
 
 // Packets of one peer, for a burst.

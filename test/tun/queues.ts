@@ -81,7 +81,7 @@ t.test('three queues, two, and one', { skip }, async (t) => {
 
   await t.test('iperf3', { skip: lacking('iperf3') }, async (t) => {
     await b.run(t, 'iperf3', '--server', '--forceflush').says(/^Server listening/m);
-    const words = ['iperf3', '--client', '10.77.0.2', '--json', '--time', '1', '--parallel', '4'];
+    const words = ['iperf3', '--client', '10.77.0.2', '--json', '--time', '3', '--parallel', '4'];
     for (const flags of [['--bidir'], ['--udp', '--bitrate', '20M']]) {
       const client = a.run(t, ...words, ...flags);
       t.equal(await client.ended, 0, flags.join(' '), { output: client.output });
