@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { runCore } from './core/run.ts';
+import { runDsm } from './dsm/run.ts';
 import { runMembership } from './membership/run.ts';
 import { runSockets } from './sockets/run.ts';
 import { runSocketsVm } from './sockets-vm/run.ts';
@@ -83,6 +84,22 @@ program
   .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
   .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
   .action(runSocketsVm);
+
+program
+  .command('dsm')
+  .description(
+    'spaces on one host: memory, locks, barriers and applications, beside private memory and messages',
+  )
+  .option('--json <file>', 'write the rows here, and the raw samples and the machine beside it')
+  .option('--rounds <n>', 'samples of each contestant (5)', positive)
+  .option('--ms <n>', 'length of one sample, milliseconds (300)', positive)
+  .option('--quick', '1 round of 40 ms unless said otherwise, none taken again: a look, not a result', false)
+  .option('--only <ids>', 'these benchmarks only, separated by commas')
+  .option('--cpus <a,b>', 'the two CPUs', '0,1')
+  .option('--seed <n>', 'seed of the order', positive, (Date.now() % 2 ** 31) + 1)
+  .option('--max-others <share>', 'take a sample again when others use more of a CPU than this', Number, 0.1)
+  .option('--patience <s>', 'wait this long for others to be quiet before that', Number, 5)
+  .action(runDsm);
 
 await program.parseAsync();
 
