@@ -7,9 +7,29 @@ export interface Tally {
   /** Full names of what failed, and of what was skipped with its reason. */
   failures: string[];
   skips: string[];
+  /** Full names of what failed once, and not when its file was run again by itself. */
+  unsteady: string[];
 }
 
-export const emptyTally = (): Tally => ({ passed: 0, failed: 0, skipped: 0, failures: [], skips: [] });
+export const emptyTally = (): Tally => ({
+  passed: 0,
+  failed: 0,
+  skipped: 0,
+  failures: [],
+  skips: [],
+  unsteady: [],
+});
+
+/** What failed in this file counts as passed and unsteady from now on: it has passed when it was run again. */
+export function passedAgain(tally: Tally, file: string): void {
+  const [here, elsewhere] = [true, false].map((inFile) =>
+    tally.failures.filter((name) => name.startsWith(`${file} > `) === inFile),
+  ) as [string[], string[]];
+  tally.failures = elsewhere;
+  tally.unsteady.push(...here);
+  tally.failed -= here.length;
+  tally.passed += here.length;
+}
 
 /** Counts the leaves of a TAP stream: a test that has subtests is counted through them. `onFile` hears of each top-level test. */
 export function createTallyParser(
