@@ -4,6 +4,8 @@ import { guestProgram } from '../../qemu/product.ts';
 import type { Vm } from '../../qemu/vm.ts';
 import { openSpace, removeSpace } from '../../src/dsm/index.ts';
 import { open } from '../../src/index.ts';
+import { disagreed, incoherent, LITMUS_BYTES } from '../dsm/support/litmus.ts';
+import { runToEnd } from '../support/native-build.ts';
 import { until } from '../support/protocol/until.ts';
 import { Fleet, lastJson } from './support/fleet.ts';
 import { unseen, WORK, WORK_BYTES } from './support/litmus.ts';
@@ -11,6 +13,7 @@ import { unseen, WORK, WORK_BYTES } from './support/litmus.ts';
 t.setTimeout(600_000);
 const skip = process.getuid?.() === 0 ? false : 'needs root to build the guest image';
 const entry = fileURLToPath(new URL('./guest/dsm.ts', import.meta.url));
+const program = fileURLToPath(new URL('../dsm/support/litmus-program.ts', import.meta.url));
 const COUNTS = 150;
 
 /** Starts the guest program as the user that the device is bound for. */
@@ -54,6 +57,37 @@ t.test('two VMs and a host process share a space', { skip }, async (t) => {
     }
     t.strictSame(unseen(words), { neither: 0, missing: 0 }, 'one of two sees the other');
   });
+
+  await t.test(
+    'stores of a VM and of a process, seen in one order by another VM and another process',
+    async (t) => {
+      const litmus = await openSpace(region, 'litmus', { size: LITMUS_BYTES });
+      // Those on the host are processes of their own: they spin, and this one has VMs to look after.
+      const onHost = (role: number) =>
+        runToEnd(process.execPath, ['--import', 'tsx', program, fleet.socket, 'four', String(role)], 300_000);
+      const [writer, reader, first, second] = await Promise.all([
+        start(a!, 'four', 'a', 0).wait(),
+        start(b!, 'four', 'b', 2).wait(),
+        onHost(1),
+        onHost(3),
+      ]);
+      for (const { status, stderr } of [writer, reader]) t.equal(status, 0, stderr);
+      for (const { code, output } of [first, second]) t.equal(code, 0, output);
+      const places = new Int32Array(litmus.buffer);
+      t.strictSame(
+        disagreed(places),
+        { differently: 0, missing: 0 },
+        'independent reads of independent writes',
+      );
+      const { seen, ...wrong } = incoherent(places);
+      t.strictSame(
+        wrong,
+        { backwards: 0, crossed: 0 },
+        `coherence, of ${seen.join(' and ')} values that were seen`,
+      );
+      await litmus.close();
+    },
+  );
 
   await t.test('kill -9 in a VM of who holds the mutex', async (t) => {
     const holder = start(a!, 'hold', 'a');

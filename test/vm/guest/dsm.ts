@@ -3,9 +3,11 @@
  *   dsm count NAME ROUNDS    adds to a plain word under a mutex
  *   dsm hold NAME            takes the mutex and keeps it until killed
  *   dsm litmus NAME SIDE     store buffering and message passing with the other side (0 or 1)
+ *   dsm four NAME ROLE       IRIW and coherence with three others (0 to 3)
  */
 import { openSpace } from '../../../src/dsm/index.ts';
 import { open } from '../../../src/index.ts';
+import { takePart } from '../../dsm/support/litmus.ts';
 import { buffering, passing, WORK } from '../support/litmus.ts';
 
 const [command, name = 'member', argument] = process.argv.slice(2);
@@ -27,6 +29,10 @@ if (command === 'count') {
   say({ holds: true });
   setInterval(() => {}, 1000);
   await new Promise(() => {});
+} else if (command === 'four') {
+  await using litmus = await openSpace(region, 'litmus', { create: 'never' });
+  takePart(new Int32Array(litmus.buffer), Number(argument));
+  say({ took: 'part' });
 } else {
   const side = Number(argument);
   buffering(words, side);
