@@ -5,6 +5,7 @@ import type { Message, Tuple } from './messages.ts';
 import type { Reason } from './reasons.ts';
 import { Session } from './session.ts';
 import type { SessionPorts } from './session-ports.ts';
+import { inTurn } from './turns.ts';
 
 /** Whoever lost shared memory says so on TCP; if nobody does for so long after a member's death, this side does. */
 const DEATH_GRACE_MS = 250;
@@ -191,10 +192,11 @@ export class Link implements SessionPorts {
   tcp(parts: readonly Uint8Array[], done: (() => void) | null): void {
     const tcp = this.tcpSocket;
     const last = parts.length - 1;
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (last > 0) tcp.cork();
     parts.forEach((part, i) => {
       // An error destroys the socket and is told there.
-      if (i === last && done !== null) tcp.write(part, (error) => error ?? done());
+      if (i === last && done !== null) tcp.write(part, (error) => error ?? inTurn(bytes, done));
       else tcp.write(part);
     });
     if (last > 0) tcp.uncork();

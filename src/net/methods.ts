@@ -1,7 +1,8 @@
 import net from 'node:net';
 import { type Callback, closingHandle, type Handle } from './handle.ts';
 import type { Link } from './link.ts';
-import { forget, linkOf, stateOf } from './socket-state.ts';
+import { forget, isKnown, linkOf, stateOf } from './socket-state.ts';
+import { inTurn } from './turns.ts';
 
 /** What node:net calls of its own sockets, and a socket with a link has to answer. It is the same in Node 20, 22 and 24. */
 export interface Internals extends net.Socket {
@@ -33,6 +34,15 @@ const plainGetters = {
 
 const toBuffer = (chunk: Buffer | string, encoding: BufferEncoding): Uint8Array =>
   typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+
+/** The callback of a write that may take the loop's turns: of a socket that others may want to talk about. */
+function turning(socket: net.Socket, bytes: number, callback: Callback): Callback {
+  if (!isKnown(socket) || stateOf(socket).participant === null) return callback;
+  return (error) => {
+    if (error) callback(error);
+    else inTurn(bytes, () => callback());
+  };
+}
 
 /** What node:net itself would do. */
 export const plainly = (name: string, socket: net.Socket, ...values: unknown[]): unknown =>
@@ -85,7 +95,7 @@ const methods: Record<string, Method> = {
   _write(chunk: Buffer | string, encoding: BufferEncoding, callback: Callback): void {
     const link = linkOf(this);
     if (link === null) {
-      plainly('_write', this, chunk, encoding, callback);
+      plainly('_write', this, chunk, encoding, turning(this, chunk.length, callback));
       return;
     }
     this._unrefTimer();
@@ -95,7 +105,8 @@ const methods: Record<string, Method> = {
   _writev(chunks: Chunk[], callback: Callback): void {
     const link = linkOf(this);
     if (link === null) {
-      plainly('_writev', this, chunks, callback);
+      const bytes = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
+      plainly('_writev', this, chunks, turning(this, bytes, callback));
       return;
     }
     this._unrefTimer();

@@ -6,7 +6,7 @@ import { connect, counters, type Socket, setRegion } from '../../src/net/index.t
 import { until } from '../support/protocol/until.ts';
 import { type Scene, setScene } from './support/scene.ts';
 
-t.setTimeout(240_000);
+t.setTimeout(480_000);
 const MANY = 1000;
 const DATA_BYTES = 16 << 10;
 const QUEUE_SIZE = 64;
@@ -80,12 +80,12 @@ t.test(
     const { callers, held } = await setMany(t, MANY, region, { idleMs: 3000, maxDataBytes: DATA_BYTES });
     // On whichever path: an idle one that came over early may be back.
     for (const caller of callers) caller.start();
-    await until('all of them on shared memory', () => onSharedMemory(callers) === MANY, 120);
+    await until('all of them on shared memory', () => onSharedMemory(callers) === MANY, 300);
     await until('and their memory, to the byte', () => held() === MANY * EACH);
 
     for (const caller of callers) caller.rounds = 0;
     const rounds = (): number => callers.reduce((sum, { rounds }) => sum + rounds, 0);
-    await until('20 rounds each', () => rounds() >= 20 * MANY, 120);
+    await until('20 rounds each', () => rounds() >= 20 * MANY, 300);
     const counts = callers.map(({ rounds }) => rounds);
     const mean = rounds() / MANY;
     const [least, most] = [Math.min(...counts), Math.max(...counts)];

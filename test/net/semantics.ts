@@ -111,10 +111,13 @@ const programs: Record<string, Program> = {
   },
   async 'writing after the peer ended'(trace, net, ready) {
     const [client, peer, server] = await pair(trace, net, ready, { allowHalfOpen: true });
+    const ended = once(peer, 'end');
     peer.end();
     await once(client, 'end');
     client.write('nobody hears this');
     await closed(client);
+    // Or it would hear of the client's end, or not, as chance has it.
+    await ended;
     peer.destroy();
     await closed(peer);
     server.close();
