@@ -4,8 +4,8 @@ import { stateOf } from '../../src/net/socket.ts';
 import { inTurn } from '../../src/net/turns.ts';
 import { setScene } from './support/scene.ts';
 
-t.setTimeout(120_000);
-const PATIENCE_MS = 30_000;
+t.setTimeout(240_000);
+const PATIENCE_MS = 120_000;
 const ENDLESS_BYTES = 2 ** 32;
 
 t.test('what is done at once, for ever, is done in other turns of the loop now and then', async (t) => {
