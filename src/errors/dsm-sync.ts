@@ -75,7 +75,7 @@ export const dsmSyncErrors = {
     attempted: '{operation} in the heap of a space',
     why: 'the member in slot {slot} holds it for {waited} ms now',
     remedy:
-      'That program is stopped (a debugger, a paused VM), or the machine is overloaded. Nothing was changed: try again later.',
+      'That program is stopped (a debugger, a paused VM), or the machine is overloaded. Nothing was changed: `await heap.whenFree()` and try again.',
     kind: 'failure',
   },
   ERR_IVSHMEM_HEAP_DAMAGED: {

@@ -1,5 +1,6 @@
 import { IvshmemError } from '../../errors/index.ts';
 import type { SpaceMemory } from '../party.ts';
+import type { WaitOptions } from '../sync/blocking.ts';
 import type { Synchronization } from '../sync/synchronization.ts';
 import { Blocks, Damaged, FIRST_BLOCK } from './blocks.ts';
 import { HEAP_W, LEAST_BYTES, LEAST_UNITS, LISTS, listOf, MOST_BYTES, UNIT } from './layout.ts';
@@ -103,6 +104,14 @@ export class Heap {
       this.#blocks.give(block);
       if (target !== undefined) this.#store(target, 0);
     });
+  }
+
+  /**
+   * Waits until nobody is in the middle of a change, without standing in the way of the event loop: what to do upon
+   * ERR_IVSHMEM_HEAP_BUSY, before the same again. True then; false after the timeout.
+   */
+  whenFree(options: WaitOptions = {}): Promise<boolean> {
+    return this.#lock.whenFree(options);
   }
 
   /** An offset that programs agree to begin with: 0 until somebody sets it. */

@@ -225,14 +225,23 @@ t.test('nonsense in memory is an error, not a hang', (t) => {
   t.end();
 });
 
-t.test('an owner that stands still is named', (t) => {
+t.test('an owner that stands still is named, and can be waited for', async (t) => {
   const world = new World(BYTES);
   const [a, b] = [world.join(1), world.join(2)];
   const heap = new Heap(b.memory, b.sync, 50);
   const word = a.sync.word('heap', 'heap');
   Atomics.store(a.sync.words, word, a.sync.lives.token);
   t.throws(() => heap.alloc(8), { code: 'ERR_IVSHMEM_HEAP_BUSY' });
+  t.throws(() => heap.alloc(8), { code: 'ERR_IVSHMEM_HEAP_BUSY' }, 'again');
+  t.equal(await heap.whenFree({ timeout: 20 }), false);
+  await t.rejects(heap.whenFree({ signal: AbortSignal.abort(new Error('enough')) }), { message: 'enough' });
+  const controller = new AbortController();
+  const aborted = heap.whenFree({ signal: controller.signal });
+  controller.abort(new Error('enough'));
+  await t.rejects(aborted, { message: 'enough' });
+  const waits = heap.whenFree();
   world.kill(a);
+  t.equal(await waits, true, 'it died');
   t.ok(heap.alloc(8) > 0);
-  t.end();
+  t.equal(await heap.whenFree({ timeout: 0 }), true);
 });

@@ -4,7 +4,7 @@
  *     sync-program.ts SOCKET ROLE NUMBER ROUNDS
  */
 import { openSpace } from '../../../src/dsm/index.ts';
-import { open } from '../../../src/index.ts';
+import { isIvshmemError, open } from '../../../src/index.ts';
 import { Random } from '../../support/random.ts';
 import { clear, OWN, repair, TABLE, TABLE_PIECES, TOTAL } from './sync-layout.ts';
 
@@ -28,18 +28,33 @@ async function count(): Promise<void> {
   words[TOTAL] = total + 1;
 }
 
-function churn(): void {
+/** Whoever was killed in the middle of a change has the heap until the server has noticed. */
+async function patiently(change: () => void): Promise<void> {
+  for (;;) {
+    try {
+      change();
+      return;
+    } catch (error) {
+      if (!isIvshmemError(error, 'ERR_IVSHMEM_HEAP_BUSY')) throw error;
+      await heap.whenFree();
+    }
+  }
+}
+
+function churn(): Promise<void> {
   const at = table + random.below(TABLE_PIECES) * 8;
-  const piece = new Uint32Array(space.buffer, at, 1)[0]!;
-  if (piece !== 0) heap.free(piece, { from: at });
-  else heap.alloc(1 + random.below(300), { into: at });
+  return patiently(() => {
+    const piece = new Uint32Array(space.buffer, at, 1)[0]!;
+    if (piece !== 0) heap.free(piece, { from: at });
+    else heap.alloc(1 + random.below(300), { into: at });
+  });
 }
 
 if (role === 'hold') {
   await mutex.lock();
   words[OWN + me]!++;
   console.log('holds');
-  setInterval(() => churn(), 1);
+  setInterval(() => void churn(), 1);
   await new Promise(() => {});
 }
 if (role === 'meet' || role === 'stay') {
@@ -63,7 +78,7 @@ if (role === 'meet' || role === 'stay') {
 } else {
   for (let round = 0; round < Number(rounds); round++) {
     await count();
-    churn();
+    await churn();
   }
-  clear(heap, space.buffer, table);
+  await patiently(() => clear(heap, space.buffer, table));
 }
