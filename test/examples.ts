@@ -83,6 +83,18 @@ t.test('dsm', async (t) => {
   );
 });
 
+t.test('dsm-queue', async (t) => {
+  const [submit, ...workers] = await play(t, 'dsm-queue', 'submit', [['work'], ['work']], ['2']);
+  t.match(submit, /500 jobs done \(\d+( \+ \d+)?\), 0 waiting\n1 piece of the heap in use\n$/);
+  const [jobs, sizes] = [/did (\d+) jobs/, /size (\d+)/].map((what) =>
+    workers.reduce((sum, output) => sum + Number(what.exec(output)?.[1]), 0),
+  );
+  t.equal(jobs, 500);
+  let all = 0;
+  for (let id = 1; id <= 500; id++) all += (id * 7919) % 1000;
+  t.equal(sizes, all, 'each job was done once');
+});
+
 t.test('net', async (t) => {
   const port = String(20_000 + (process.pid % 10_000));
   const [, ask] = await play(t, 'net', 'serve', [['ask', port]], [port]);

@@ -150,6 +150,11 @@ class Elements<T> implements ArrayView<T> {
   }
 }
 
+export function array<K extends keyof typeof scalars>(
+  of: K,
+  length: number,
+): Type<ArrayView<ReturnType<(typeof scalars)[K]['read']>>>;
+export function array<T>(of: Type<T>, length: number): Type<ArrayView<T>>;
 export function array<T>(of: Type<T> | keyof typeof scalars, length: number): Type<ArrayView<T>> {
   const type = (typeof of === 'string' ? scalars[of] : of) as Type<T>;
   requireLength('array', length);
