@@ -62,6 +62,10 @@ bench-sockets: native ## Measure sockets over shared memory beside those of node
 	npm run --silent bench -- sockets --json bench/results/sockets.json
 	npm run --silent bench -- sockets-vm --json bench/results/sockets-vm.json
 
+.PHONY: bench-dsm
+bench-dsm: native ## Measure spaces on one host beside private memory and messages
+	npm run --silent bench -- dsm --json bench/results/dsm.json
+
 .PHONY: package
 package: install ## Pack the npm package with its prebuilt addons, and name the file
 	npm pack --pack-destination .cache

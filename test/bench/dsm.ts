@@ -81,11 +81,7 @@ t.test('a run of a few ids', { timeout: LIMIT_MS }, async (t) => {
   const rows = JSON.parse(readFileSync(file, 'utf8')) as Row[];
   t.strictSame(
     rows.map(({ id, baselineName }) => `${id} ${baselineName}`),
-    [
-      'lock-contended messages',
-      'app-quicksort-2x1 one-process',
-      'app-quicksort-2x1 messages',
-    ],
+    ['lock-contended messages', 'app-quicksort-2x1 one-process', 'app-quicksort-2x1 messages'],
   );
   t.ok(rows.every(({ ours, baseline }) => ours > 0 && baseline > 0));
 });
