@@ -232,6 +232,8 @@ export class Link implements SessionPorts {
 
   idle(): void {
     if (this.#closed) return;
+    // It has said it.
+    this.#peerWent = false;
     this.#host.idle();
     this.#regulate();
   }

@@ -125,9 +125,9 @@ t.test('a worker thread that is terminated', async (t) => {
   const device = new Device(t);
   const guarded = new Guarded(t, device, 'worker');
   const pid = await guarded.pid();
-  await until(() => device.state().obituary === life.generation);
+  // The process lives, and need not have reaped it.
+  await until(() => gone(pid) || stat(pid)[0] === 'Z');
   t.strictSame(device.state(), told);
-  t.ok(gone(pid) || stat(pid)[0] === 'Z', 'it has ended');
 });
 
 t.test('what the process wrote on its way out stays', async (t) => {
@@ -195,8 +195,9 @@ t.test('a guardian that is killed is replaced once, then there is a warning', as
   const guarded = new Guarded(t, device, 'stay');
   process.kill(await guarded.pid(0), 'SIGKILL');
   process.kill(await guarded.pid(1), 'SIGKILL');
-  await until(() => guarded.lines.some(({ warning }) => warning !== undefined));
-  t.match(guarded.lines.at(-1), { warning: 'ERR_IVSHMEM_GUARDIAN' });
+  const warning = () => guarded.lines.find(({ warning }) => warning !== undefined);
+  await until(() => warning() !== undefined);
+  t.match(warning(), { warning: 'ERR_IVSHMEM_GUARDIAN' });
   t.equal(guarded.child.exitCode, null, 'the process lives');
   t.strictSame(device.state(), untouched);
 });
