@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "addon_data.h"
 #include "loop_callback.h"
@@ -38,6 +39,7 @@ class LoopWaiter final : public Closable {
   Napi::Value Stop(const Napi::CallbackInfo& info);
   Napi::Value Ref(const Napi::CallbackInfo& info);
   Napi::Value Unref(const Napi::CallbackInfo& info);
+  Napi::Value ExpectBell(const Napi::CallbackInfo& info);
   Napi::Value Statistics(const Napi::CallbackInfo& info);
   Napi::Value CloseMethod(const Napi::CallbackInfo& info);
 
@@ -57,6 +59,7 @@ class LoopWaiter final : public Closable {
   void OnCheck();
   void OnBell(int status);
   void ListenToBell();
+  void HeardOwnBell();
 
   bool Spin(int timeout_ms);
   /** Lets others run on this processor; true when there is work after that. `start` of the spin. */
@@ -87,6 +90,10 @@ class LoopWaiter final : public Closable {
   bool started_ = false;
   bool armed_ = false;
   uint64_t armed_at_ = 0;
+  /** Wake-ups this side makes itself, to know what they cost: since when one is expected, and what they took.
+   */
+  uint64_t expected_since_ = 0;
+  std::vector<uint64_t> took_;
   double found_spinning_ = 0;
   double sleeps_ = 0;
   double bells_ = 0;

@@ -54,9 +54,16 @@ class SpinBudget {
   void BellAfter(uint64_t slept_ns) {
     if (slept_ns <= longest_) current_ = longest_;
   }
+  /** A wake-up of this machine was seen to take so long: spins that are as long pay. */
+  void WakeUpTakes(uint64_t ns) {
+    if (longest_ == 0) return;
+    longest_ = current_ = std::max(longest_, std::min(ns, kMostLongest));
+  }
 
  private:
   static constexpr uint64_t kShortest = 1000;
+  /** However long wake-ups take. */
+  static constexpr uint64_t kMostLongest = 1'000'000;
   /** Of `longest`: wake-ups take that long on a machine with other things to do. */
   static constexpr uint64_t kTrial = 4;
   static constexpr uint32_t kMostSkipped = 64;

@@ -11,8 +11,12 @@ import { Tunnel } from './tunnel.ts';
 type Asked = { ask(command: object): Promise<Taken> };
 
 const ports = { net: 7001, ours: 7002, http: 7003, httpOurs: 7004, redis: 6379, iperf: 5201 };
-/** What a pair is taught before its first sample: an emulated processor compiles slowly. */
-const lesson = { op: 'stream', onread: false, ms: 500, warmUpMs: 2000, bytes: 1024, leastBytes: 65_536 };
+/**
+ * What a pair is taught before its first sample. On an emulated processor a round trip of programs that V8 has not compiled yet takes
+ * milliseconds, whoever carries it, and it takes some ten thousand until it has.
+ */
+const lesson = { ms: 500, warmUpMs: 10_000 };
+const streamLesson = { ...lesson, op: 'stream', onread: false, bytes: 1024, leastBytes: 65_536 };
 
 /**
  * The pairs of the whole run: what answers in one guest, started when first asked for, and what measures in the other. The
@@ -68,7 +72,7 @@ export class VmPairs implements Pairs {
       `0.0.0.0:${port}`,
     ]);
     const pair = await this.#measure('end', ['measure', ...module, '--at', `${address}:${port}`]);
-    for (const order of ['rtt', 'feed']) await pair.ask({ ...lesson, what: order });
+    for (const order of ['rtt', 'feed']) await pair.ask({ ...streamLesson, what: order });
     return pair;
   }
 
@@ -85,7 +89,11 @@ export class VmPairs implements Pairs {
     await this.#once(this.#servers, `http-${ours}`, () =>
       firstLine(this.#guests.answering.spawn(program('answer', '0.0.0.0'), { user: 'app', env })),
     );
-    return GuestPair.start(this.#guests.measuring.spawn(program('measure', address), { user: 'app', env }));
+    const pair = await GuestPair.start(
+      this.#guests.measuring.spawn(program('measure', address), { user: 'app', env }),
+    );
+    await pair.ask({ ...lesson, op: 'load' });
+    return pair;
   }
 
   /** A Node program of ours that answers; it says where when it listens. */

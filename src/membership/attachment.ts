@@ -30,6 +30,7 @@ import type { LeaveReason } from './member.ts';
 import { looksSuspect, Pulse, type Statistics } from './pulse.ts';
 import { RingAgain } from './ring-again.ts';
 import { adaptive, type WaitStrategy } from './wait.ts';
+import { learnWakeUp } from './wake-up.ts';
 
 export interface AttachmentOptions {
   readonly name: string;
@@ -154,6 +155,8 @@ export class Attachment implements Mortal {
     const obituaryOffset = (this.base + MEMBER_W.obituary) * 4;
     const serverBlockOffset = this.memberBase(SERVER_SLOT) * 4;
     device.guard?.({ slot, generation, obituaryOffset, serverBlockOffset });
+    // Between processes of one host the strategy's own figure is right.
+    if (device.kind !== 'host' && device.vectors > 0) learnWakeUp(this.#waiter, () => this.#ringSelf());
     publish('region.join', () => this.#about());
   }
 
@@ -337,6 +340,11 @@ export class Attachment implements Mortal {
     if (this.#state === 'closed') return;
     this.#doorbellsRung++;
     this.device.ring(slot, NOTIFY_VECTOR);
+  }
+
+  #ringSelf(): boolean {
+    if (this.#state === 'open') this.device.ring(this.slot, NOTIFY_VECTOR);
+    return this.#state === 'open';
   }
 
   /** Tells the server that this life is over, without waiting for an answer; once. */

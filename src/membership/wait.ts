@@ -6,7 +6,10 @@ export interface WaitStrategy {
   readonly spinNs: number;
 }
 
-/** Spin about as long as a sleep and a wake-up cost, less when it does not pay; then sleep. The default. */
+/**
+ * Spin about as long as a sleep and a wake-up cost, less when it does not pay; then sleep. The default. A VM finds out what a wake-up
+ * costs it, which is a hundred times as much where its processor is emulated.
+ */
 export const adaptive: WaitStrategy = { spinNs: 50_000 };
 /** Sleep at once: least processor time, one doorbell a message when traffic is sparse. */
 export const interrupt: WaitStrategy = { spinNs: 0 };

@@ -194,7 +194,7 @@ export interface LoopWaiterOptions {
   readonly armed: Int32Array;
   /** The eventfd of the doorbell, or -1 when there is none (polled backends). */
   readonly eventfd: number;
-  /** Longest spin in uv_prepare, nanoseconds; 0 never spins. Halves when spinning finds nothing, doubles back when it does. */
+  /** Longest spin in uv_prepare, nanoseconds, before expectBell lengthened it; 0 never spins. Halves when spinning finds nothing, doubles back when it does. */
   readonly spinNs: number;
   /** With eventfd -1: how often to look while asleep, milliseconds. */
   readonly pollMs: number;
@@ -215,6 +215,11 @@ export interface LoopWaiter {
   stop(): void;
   ref(): void;
   unref(): void;
+  /**
+   * The next bell is one that the caller makes ring now, to learn what a wake-up costs here; it counts nowhere. The middle one of three
+   * lengthens the longest spin, to at most a millisecond, unless that is 0.
+   */
+  expectBell(): void;
   /** [spins that found work, sleeps, bells, spurious bells] since creation. */
   statistics(): number[];
   /** Must be called before the memory under `words` and `armed` is unmapped. Stores armed=0. Idempotent. */

@@ -100,6 +100,36 @@ t.test('a bell without work is counted, and told all the same', async (t) => {
   t.same(waiter.statistics().slice(2), [1, 1]);
 });
 
+t.test('a bell of its own counts nowhere, and one with work is served', async (t) => {
+  const on = bench(t);
+  let sum = 0;
+  let calls = 0;
+  const waiter = waiterOn(
+    t,
+    on,
+    () => {
+      calls++;
+      sum += consume(on.words);
+    },
+    1000,
+  );
+  for (let i = 0; i < 3; i++) {
+    waiter.expectBell();
+    binding.eventfdSignal(on.bell);
+    // The loop polls before each.
+    for (let turns = 0; turns < 3; turns++) await turn();
+  }
+  t.equal(binding.eventfdDrain(on.bell), 0, 'heard');
+  t.same([calls, ...waiter.statistics().slice(2)], [0, 0, 0]);
+  waiter.expectBell();
+  Atomics.store(on.words, 0, 5);
+  binding.eventfdSignal(on.bell);
+  await until(() => sum === 5);
+  binding.eventfdSignal(on.bell);
+  await until(() => waiter.statistics()[3] === 1);
+  t.ok(calls >= 2, 'the next one is a bell like others');
+});
+
 t.test('without an eventfd it looks now and then and is never armed', async (t) => {
   const on = bench(t);
   let sum = 0;
