@@ -28,6 +28,7 @@ const level: Readonly<Record<string, number>> = {
   host: 6,
   transparent: 6,
   migrate: 7,
+  study: 7,
   cli: 8,
 };
 /** Pairs on one level of which the first may import the second: a backend is built on the VFIO binding, the addon's loader raises errors. */
@@ -48,6 +49,36 @@ t.test('imports point downward and siblings do not know each other', (t) => {
       const fine =
         to === '' ? from === 'cli' : level[to]! < level[from]! || allowedSiblings.has(`${from}>${to}`);
       if (!fine) t.fail(`${file} imports ${target}`);
+    }
+  }
+  t.end();
+});
+
+/** The same within the server: folder of src/host/ -> level; the files beside them are the top, but for the log. */
+const serverLevel: Readonly<Record<string, number>> = {
+  sockets: 0,
+  control: 1,
+  config: 2,
+  records: 2,
+  region: 3,
+  restart: 3,
+  clients: 4,
+  metrics: 4,
+  hosts: 4,
+  serve: 5,
+};
+
+t.test('imports of the server point downward', (t) => {
+  const partOf = (file: string): string => (file.split('/').length > 3 ? file.split('/')[2]! : '');
+  for (const file of sources.filter((source) => source.startsWith('src/host/'))) {
+    const from = partOf(file);
+    if (from === '') continue;
+    t.ok(from in serverLevel, `${from}/ has a level`);
+    for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)) {
+      const path = normalize(join(dirname(file), target!));
+      const to = partOf(path);
+      if (!path.startsWith('src/host/') || path === 'src/host/log.ts' || to === from) continue;
+      if (to === '' || !(serverLevel[to]! < serverLevel[from]!)) t.fail(`${file} imports ${target}`);
     }
   }
   t.end();

@@ -1,16 +1,17 @@
 import { IvshmemError } from '../errors/index.ts';
-import { type Credentials, ownDescriptorLimit } from './admission.ts';
-import { parseConfig } from './config.ts';
-import type { Keeper } from './keeper.ts';
-import { clientPart } from './kept.ts';
+import { MAX_REFUSED } from './clients/refused.ts';
+import { parseConfig } from './config/config.ts';
+import type { HostsConfig } from './config/hosts-schema.ts';
+import type { RegionConfig, ServerConfigInput } from './config/schema.ts';
+import type { ServerStatus } from './control/status.ts';
 import { type Log, silentLog } from './log.ts';
-import type { MetricsServer } from './metrics-server.ts';
-import { type Prepared, prepare } from './prepare.ts';
-import { MAX_REFUSED } from './refused.ts';
-import { RegionServer } from './region-server.ts';
-import type { RegionConfig, ServerConfigInput } from './schema.ts';
-import { type RegionSources, ServedRegion } from './served-region.ts';
-import type { ServerStatus } from './status.ts';
+import type { MetricsServer } from './metrics/metrics-server.ts';
+import { type Credentials, ownDescriptorLimit } from './region/admission.ts';
+import type { Keeper } from './restart/keeper.ts';
+import { clientPart } from './restart/kept.ts';
+import { type Prepared, prepare } from './serve/prepare.ts';
+import { RegionServer } from './serve/region-server.ts';
+import { type RegionSources, ServedRegion } from './serve/served-region.ts';
 
 /** Descriptors for the program itself: the loop, logs; and per region memory, directory, journal and two listening sockets. */
 const SPARE_DESCRIPTORS = 64;
@@ -36,6 +37,7 @@ export interface ServerOptions {
 export class IvshmemServer {
   readonly #regions = new Set<ServedRegion>();
   #metrics: MetricsServer | null = null;
+  #hosts: { close(): Promise<void> } | null = null;
   #ended: () => void = () => {};
   /** Resolves when the last region was closed or handed over. */
   readonly ended: Promise<void>;
@@ -56,6 +58,8 @@ export class IvshmemServer {
 
   /** Stops all regions. VMs keep running with the memory and doorbells they have. Idempotent. */
   async close(): Promise<void> {
+    // First of all: who moves pages uses the memory.
+    await this.#hosts?.close();
     for (const region of this.#regions) region.close();
     this.#ended();
   }
@@ -69,11 +73,28 @@ export class IvshmemServer {
     return this.#metrics?.port ?? 0;
   }
 
+  /** Makes one region one of several hosts. For createServer. */
+  async join(config: HostsConfig, log: Log): Promise<void> {
+    const found = this.regions.filter(({ name }) => config.region === undefined || name === config.region);
+    const [region] = found;
+    if (region === undefined || found.length > 1) {
+      const why = `region: ${config.region === undefined ? 'name one of the regions' : `there is none named ${config.region}`}`;
+      throw new IvshmemError('ERR_IVSHMEM_SERVER_CONFIG', { on: 'of [hosts]', why });
+    }
+    region.server.spread = 'joining';
+    // Loaded on demand: most servers are alone.
+    const { joinHosts } = await import('./hosts/hosts.ts');
+    const hosts = await joinHosts(config, region.server.spreadRegion, log);
+    this.#hosts = hosts;
+    region.server.spread = hosts;
+    void this.ended.then(() => hosts.close());
+  }
+
   /** Serves metrics of the regions as long as there is one. For createServer. Throws ERR_IVSHMEM_SERVER_METRICS. */
   async measure(on: string, log: Log, patienceMs = 0): Promise<void> {
     // Loaded on demand: most servers go without.
-    const { ServerMetrics } = await import('./metrics.ts');
-    const { MetricsServer } = await import('./metrics-server.ts');
+    const { ServerMetrics } = await import('./metrics/metrics.ts');
+    const { MetricsServer } = await import('./metrics/metrics-server.ts');
     const metrics = new ServerMetrics(() => this.regions.map(({ server }) => server));
     const opened = await MetricsServer.open(on, metrics, log, patienceMs);
     this.#metrics = opened;
@@ -116,7 +137,7 @@ export async function createServer(
   input: ServerConfigInput,
   options: ServerOptions = {},
 ): Promise<IvshmemServer> {
-  const { regions, metrics } = parseConfig(input, 'given to createServer');
+  const { regions, metrics, hosts } = parseConfig(input, 'given to createServer');
   const { sockets = new Map<string, number>(), keeper = null, log = silentLog } = options;
   checkActivation(regions, sockets);
   checkDescriptors(regions);
@@ -135,6 +156,7 @@ export async function createServer(
   });
   try {
     for (const one of prepared) server.add(one, log.child({ region: one.config.name }));
+    if (hosts !== undefined) await server.join(hosts, log.child({ host: hosts.name }));
   } catch (error) {
     for (const one of prepared.slice(server.regions.length)) one.release();
     for (const region of server.regions) region.abandon();

@@ -57,6 +57,8 @@ t.test(`a server killed ${KILLS} times under load`, { timeout: 290_000 }, async 
       await channel.close();
       await region.close();
       lives++;
+      // The server has to come up beside them.
+      await delay(25);
     }
   };
   const churning = Array.from({ length: CHURNERS }, (_, id) => churn(id));

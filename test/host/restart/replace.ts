@@ -38,6 +38,8 @@ t.test('servers replace each other under load', { timeout: 120_000 }, async (t) 
       await channel.close();
       await region.close();
       lives++;
+      // The server has to come up beside them.
+      await delay(25);
     }
   })();
   churning.catch(() => {});

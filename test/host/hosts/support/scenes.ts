@@ -1,0 +1,87 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SpreadSpace } from '../../../../src/dsm/index.ts';
+import { hostsBinding } from '../../../../src/native/hosts-binding.ts';
+import { withoutOpenssl } from './certificates.ts';
+
+export const PAGE = 4096;
+
+/** Why tests of servers with hosts cannot run; null when they can. */
+export function withoutHosts(): string | null {
+  try {
+    hostsBinding();
+    return withoutOpenssl();
+  } catch {
+    return 'the addon of hosts is not built';
+  }
+}
+
+/** Adds to a word of a page, in a loop, and keeps what went wrong. */
+export class Load {
+  rounds = 0;
+  /** Codes of what was not done. */
+  readonly errors: string[] = [];
+  #on = true;
+  readonly #ended: Promise<void>;
+
+  constructor(space: SpreadSpace, page: number, word: number) {
+    this.#ended = this.#run(space, page, word);
+  }
+
+  async stop(): Promise<void> {
+    this.#on = false;
+    await this.#ended;
+  }
+
+  async #run(space: SpreadSpace, page: number, word: number): Promise<void> {
+    while (this.#on) {
+      try {
+        const pin = await space.acquire(page * PAGE, PAGE, 'write');
+        new Uint32Array(space.buffer, page * PAGE)[word]! += 1;
+        pin.release();
+        this.rounds++;
+      } catch (error) {
+        this.errors.push((error as NodeJS.ErrnoException).code ?? String(error));
+      }
+      await delay(2);
+    }
+  }
+}
+
+/** Stores to the first word of a page. */
+export async function store(space: SpreadSpace, page: number, value: number): Promise<void> {
+  const pin = await space.acquire(page * PAGE, PAGE, 'write');
+  new Uint32Array(space.buffer, page * PAGE)[0] = value;
+  pin.release();
+}
+
+export async function load(space: SpreadSpace, page: number): Promise<number> {
+  const pin = await space.acquire(page * PAGE, PAGE, 'read');
+  const value = new Uint32Array(space.buffer, page * PAGE)[0]!;
+  pin.release();
+  return value;
+}
+
+/** What becomes of a page that is wanted, however long that takes: its value, or a code; and when that is known. */
+export async function outcome(
+  space: SpreadSpace,
+  page: number,
+): Promise<{ is: number | string; at: bigint }> {
+  for (;;) {
+    const is = await load(space, page).catch((error: NodeJS.ErrnoException) => error.code ?? String(error));
+    if (is !== 'ERR_IVSHMEM_PAGES_SILENT') return { is, at: process.hrtime.bigint() };
+  }
+}
+
+/** When a storer could store last (Fleet.storer). */
+export function lastStore(file: string): bigint {
+  return readFileSync(file).readBigUInt64LE();
+}
+
+/** How a program ended. */
+export async function ended(child: ChildProcess): Promise<unknown> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  return child.exitCode ?? child.signalCode;
+}
