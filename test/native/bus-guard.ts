@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { binding, type Mapping } from '../../src/native/binding.ts';
+import { testFolder } from '../support/test-folder.ts';
 
 const PAGE = 4096;
 const fixture = fileURLToPath(new URL('fixtures/bus-error.ts', import.meta.url));
@@ -19,7 +20,7 @@ function mapFile(path: string, pages: number): Mapping {
 }
 
 t.test('memory that is gone reads as zeros and takes stores', async (t) => {
-  const path = join(t.testdir(), 'memory');
+  const path = join(testFolder(t), 'memory');
   const mapping = mapFile(path, 4);
   mapping.guard();
   mapping.guard();
@@ -41,7 +42,7 @@ t.test('memory that is gone reads as zeros and takes stores', async (t) => {
 const MANY = 1100;
 
 t.test('places come back, and there is an end to them', async (t) => {
-  const path = join(t.testdir(), 'memory');
+  const path = join(testFolder(t), 'memory');
   for (let round = 0; round < MANY; round++) {
     const mapping = mapFile(path, 1);
     mapping.guard();
@@ -60,7 +61,7 @@ t.test('places come back, and there is an end to them', async (t) => {
 
 /** A process with a guarded mapping: how it ended, and what it said before. */
 function run(t: Test, how: string): { signal: string | null; stdout: string } {
-  const args = ['--import', 'tsx', fixture, join(t.testdir(), 'memory'), how];
+  const args = ['--import', 'tsx', fixture, join(testFolder(t), 'memory'), how];
   const env = { ...process.env, NODE_OPTIONS: '' };
   const { signal, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000, env });
   return { signal, stdout };

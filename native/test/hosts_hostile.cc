@@ -1,0 +1,361 @@
+// What other nodes and members may do to a node: anything. Bytes of a peer go through the reader of frames;
+// sound frames of nonsense go into a space; members write what they like into their words. Nothing may crash,
+// read beyond its memory, or keep honest members from being served. Everything comes from a seed.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "../hosts/space.h"
+#include "../hosts/wire.h"
+
+namespace ivshmem::hosts {
+
+namespace {
+
+using dsm::MessageType;
+using dsm::Right;
+using Word = std::atomic_ref<uint32_t>;
+
+std::mt19937_64 rng;
+uint64_t Below(uint64_t limit) { return rng() % limit; }
+
+void Must(bool condition, const char* what) {
+  if (condition) return;
+  std::printf("not ok %s\n", what);
+  std::exit(1);
+}
+
+// --- bytes ---
+
+void RoundTrip() {
+  for (int i = 0; i < 10'000; i++) {
+    dsm::Message message;
+    message.type = static_cast<MessageType>(Below(13));
+    message.right = static_cast<Right>(Below(3));
+    message.failure = static_cast<dsm::Failure>(Below(4));
+    message.requester = static_cast<dsm::NodeId>(Below(64));
+    message.epoch = rng();
+    message.version = rng();
+    message.page = rng();
+    const uint32_t length = message.type == MessageType::kData ? 4096u << Below(10) : 0;
+    const auto back = Decode(Encode(FrameOf(static_cast<uint32_t>(rng()), message, length)));
+    Must(back && back->length == length && back->message.page == message.page &&
+             back->message.type == message.type && back->message.epoch == message.epoch,
+         "a frame is what it was");
+  }
+  const auto hello = DecodeHello(EncodeHello({5, "cluster"}));
+  Must(hello && hello->node == 5 && hello->cluster == "cluster", "a hello is what it was");
+}
+
+// A stream in pieces of any size, most of it sound: how many frames came out.
+uint64_t Stream(uint64_t& nonsense) {
+  FrameReader reader;
+  uint64_t frames = 0;
+  std::vector<std::byte> bytes;
+  for (int i = 0; i < 40; i++) {
+    dsm::Message message;
+    message.type = static_cast<MessageType>(Below(13));
+    const uint32_t length = message.type == MessageType::kData ? 4096 : 0;
+    HeaderBytes header = Encode(FrameOf(1, message, length));
+    if (Below(30) == 0) header[Below(kHeaderBytes)] = static_cast<std::byte>(rng());
+    bytes.insert(bytes.end(), header.begin(), header.end());
+    bytes.resize(bytes.size() + length, static_cast<std::byte>(i));
+  }
+  for (size_t at = 0; at < bytes.size();) {
+    const std::span<std::byte> room = reader.Next();
+    Must(!room.empty(), "there is room for the next byte");
+    const size_t count = std::min({room.size(), bytes.size() - at, size_t{1} + Below(5000)});
+    std::memcpy(room.data(), &bytes[at], count);
+    at += count;
+    const FrameReader::Got got = reader.Took(count);
+    if (got == FrameReader::Got::kNonsense) {
+      nonsense++;
+      return frames;
+    }
+    if (got != FrameReader::Got::kFrame) continue;
+    frames++;
+    Must(reader.body().size() == reader.frame().length, "the body is as long as it says");
+    const std::vector<std::byte> copy(reader.body().begin(), reader.body().end());
+    static_cast<void>(DecodeHello(copy));
+  }
+  return frames;
+}
+
+void Bytes() {
+  RoundTrip();
+  uint64_t frames = 0, nonsense = 0;
+  for (int i = 0; i < 2000; i++) frames += Stream(nonsense);
+  for (int i = 0; i < 200'000; i++) {
+    HeaderBytes header;
+    for (std::byte& byte : header) byte = static_cast<std::byte>(Below(4) == 0 ? rng() : Below(3));
+    static_cast<void>(Decode(header));
+    std::vector<std::byte> body(Below(64));
+    for (std::byte& byte : body) byte = static_cast<std::byte>(rng());
+    static_cast<void>(DecodeHello(body));
+  }
+  Must(frames > 10'000 && nonsense > 100, "sound and unsound streams were both read");
+}
+
+// --- messages and members ---
+
+constexpr dsm::PageId kPages = 40;
+constexpr uint32_t kSlots = 4;
+
+struct Sent {
+  dsm::NodeId to;
+  dsm::Message message;
+};
+
+class Around final : public Surroundings {
+ public:
+  void Send(dsm::NodeId to, Space& space, const dsm::Message& message, uint32_t frame) override {
+    if (frame != kNoFrame) {
+      // As a connection does: what it reads must be there, and it is held until then.
+      space.Hold(frame);
+      const auto bytes = space.frame(frame);
+      sum += static_cast<uint64_t>(bytes.front()) + static_cast<uint64_t>(bytes.back());
+      space.Unhold(frame);
+    }
+    if (sent.size() < 4096) sent.push_back({to, message});
+  }
+  void Call(dsm::NodeId, const Frame&) override { calls++; }
+  void Ring(uint32_t) override {}
+  void Tell(Event event) override { broken += event.kind == Event::Kind::kBroken; }
+  void Reject(dsm::NodeId, uint32_t, const char*) override { rejected++; }
+
+  std::vector<Sent> sent;
+  uint64_t sum = 0, broken = 0, rejected = 0, calls = 0;
+};
+
+struct Scene {
+  Scene() {
+    place = {12, kPages, 2, 0, kSlots};
+    bytes = place.bytes(kLeastCache);
+    memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)));
+    std::memset(memory.get(), 0, bytes);
+    space = std::make_unique<Space>(7, place, memory.get(), bytes, dsm::View{1, 3}, true, 1'000'000, around);
+  }
+
+  dsm::shared::Control* control() { return reinterpret_cast<dsm::shared::Control*>(memory.get()); }
+  dsm::shared::MemberPage* member(uint32_t slot) {
+    return reinterpret_cast<dsm::shared::MemberPage*>(memory.get() + 4096 + slot * 4096);
+  }
+  void Mark(uint32_t slot) { Word(control()->summary[0]).fetch_or(1u << slot); }
+
+  struct Free {
+    void operator()(std::byte* at) const { std::free(at); }
+  };
+  Placement place;
+  uint64_t bytes = 0;
+  std::unique_ptr<std::byte, Free> memory;
+  Around around;
+  std::unique_ptr<Space> space;
+  uint64_t now = 1;
+};
+
+void Open(Scene& scene, uint32_t slot, uint32_t generation) {
+  std::memset(scene.member(slot), 0, 128);
+  Word(scene.member(slot)->opened).store(generation);
+  scene.Mark(slot);
+}
+
+void Post(Scene& scene, uint32_t slot, const dsm::shared::FaultEntry& fault) {
+  dsm::shared::MemberPage* page = scene.member(slot);
+  const uint32_t head = Word(page->faultHead).load();
+  std::memcpy(&page->faults[head % dsm::shared::kFaults], &fault, sizeof fault);
+  Word(page->faultHead).store(head + 1);
+  scene.Mark(slot);
+}
+
+// The honest one does its orders, and believes them only as far as they can be.
+void DoOrders(Scene& scene, uint32_t slot) {
+  dsm::shared::MemberPage* page = scene.member(slot);
+  Word(page->ackTail).store(Word(page->orderHead).load());
+  scene.Mark(slot);
+}
+
+// One that is there, or not.
+uint64_t Party(Scene& scene) {
+  if (Below(8) == 0) return rng();
+  const auto slot = static_cast<uint32_t>(Below(kSlots));
+  const auto opened = Word(scene.member(slot)->opened).load() + static_cast<uint32_t>(Below(2));
+  return dsm::shared::PartyOf(static_cast<uint32_t>(Below(3)), slot, opened);
+}
+
+// What members of the other host say, and what its node could make of it.
+void Called(Scene& scene) {
+  Frame frame;
+  frame.type = static_cast<uint8_t>(kWake + Below(3));
+  frame.message.page = Party(scene);
+  frame.message.version = Below(10) == 0 ? rng() : Below(2 * kSlots);
+  scene.space->Called(1, frame);
+}
+
+// A word of what a member may write, or a sound thing to do, by chance.
+void Nonsense(Scene& scene, uint32_t slot) {
+  dsm::shared::MemberPage* page = scene.member(slot);
+  switch (Below(8)) {
+    case 0:
+      Word(page->ackTail).store(static_cast<uint32_t>(rng()));
+      break;
+    case 1:
+      Word(page->faultHead).store(static_cast<uint32_t>(rng()));
+      break;
+    case 2:
+      Open(scene, slot, static_cast<uint32_t>(Below(3)));
+      break;
+    case 3:
+      for (auto& fault : page->faults)
+        fault = {rng(), static_cast<uint32_t>(rng()), static_cast<uint32_t>(rng())};
+      break;
+    case 4:
+      reinterpret_cast<uint32_t*>(page)[Below(1024)] = static_cast<uint32_t>(rng());
+      break;
+    case 5:
+      Word(scene.control()->summary[Below(8)]).store(static_cast<uint32_t>(rng()));
+      break;
+    case 6:
+      DoOrders(scene, slot);
+      break;
+    default:
+      Post(scene, slot,
+           {Below(2) == 0 ? Below(kPages + 4) : Party(scene), static_cast<uint32_t>(Below(5)),
+            static_cast<uint32_t>(Below(6))});
+  }
+  scene.Mark(slot);
+}
+
+void Message(Scene& scene) {
+  dsm::Message message;
+  message.type = static_cast<MessageType>(Below(13));
+  message.right = static_cast<Right>(Below(3));
+  message.failure = static_cast<dsm::Failure>(Below(4));
+  message.requester = static_cast<dsm::NodeId>(Below(Below(4) == 0 ? 64 : 2));
+  message.epoch = Below(10) == 0 ? rng() : scene.space->node().epoch();
+  message.page = Below(10) == 0 ? rng() : Below(kPages);
+  // Answers to what was asked, so that some of it gets further.
+  if (!scene.around.sent.empty() && Below(2) == 0) {
+    const Sent& asked = scene.around.sent[Below(scene.around.sent.size())];
+    message.page = asked.message.page;
+    if (asked.message.type == MessageType::kGet)
+      message.type = MessageType::kData, message.right = asked.message.right;
+    if (asked.message.type == MessageType::kData) message.type = MessageType::kDone;
+    if (asked.message.type == MessageType::kInvalidate) message.type = MessageType::kInvalidated;
+    if (asked.message.type == MessageType::kEvict) message.type = MessageType::kInvalidate;
+  }
+  std::vector<std::byte> body(message.type == MessageType::kData ? (Below(9) == 0 ? 8192 : 4096) : 0);
+  scene.space->Receive(1, message, body, scene.now);
+}
+
+void Space_(uint64_t seed, uint64_t steps) {
+  rng.seed(seed);
+  Scene scene;
+  for (uint32_t slot = 1; slot < kSlots; slot++) scene.space->Member(slot, true, scene.now);
+  Open(scene, 1, 77);
+  for (uint64_t step = 0; step < steps; step++) {
+    scene.now += Below(300'000);
+    switch (Below(12)) {
+      case 0:
+      case 1:
+      case 2:
+        Nonsense(scene, 2 + static_cast<uint32_t>(Below(2)));
+        break;
+      case 3:
+        if (Below(20) == 0) scene.space->Member(2, Below(2) == 0, scene.now);
+        break;
+      case 4:
+        Post(scene, 1, {Below(kPages), static_cast<uint32_t>(Below(2)), 1});
+        break;
+      case 5:
+        DoOrders(scene, 1);
+        break;
+      case 6:
+        if (Below(100) == 0) scene.space->Install({scene.space->node().epoch() + 1, 3}, scene.now);
+        break;
+      case 7:
+        if (Below(50) == 0) scene.space->Cut(1);
+        Called(scene);
+        break;
+      default:
+        Message(scene);
+    }
+    scene.space->Serve(scene.now);
+    scene.space->Due(scene.now);
+    scene.space->Check(scene.now);
+    scene.space->Settle(scene.now);
+    if (Below(500) == 0) scene.around.sent.clear();
+  }
+  Must(scene.around.broken > 0 && scene.around.rejected > 0, "the attack got through");
+  Must(scene.around.calls > 0, "and members called");
+  // After all of that: the others are gone, and the honest one has a page of its own node, or is told.
+  scene.space->Member(2, false, scene.now);
+  scene.space->Member(3, false, scene.now);
+  Open(scene, 1, 78);
+  scene.space->Serve(scene.now);
+  Must(Word(scene.member(1)->served).load() == 78, "an honest member is served");
+  scene.space->Fence(scene.now);
+  Post(scene, 1, {0, 0, 1});
+  scene.space->Serve(scene.now);
+  scene.space->Settle(scene.now);
+  Must(Word(scene.member(1)->orderHead).load() > 0, "and answered");
+}
+
+// The same with the member in a thread of its own, which is what it is.
+void Threads(uint64_t steps) {
+  Scene scene;
+  scene.space->Member(1, true, 1);
+  std::atomic<bool> stop{false};
+  std::thread member([&] {
+    Open(scene, 1, 5);
+    dsm::shared::MemberPage* page = scene.member(1);
+    while (Word(page->served).load(std::memory_order_acquire) != 5) std::this_thread::yield();
+    uint32_t done = 0, mapped = 0;
+    for (uint64_t step = 0; mapped < steps; step++) {
+      const uint32_t head = Word(page->faultHead).load(std::memory_order_relaxed);
+      if (head - Word(page->faultTail).load(std::memory_order_acquire) < dsm::shared::kFaults) {
+        // Pages that live here: nobody else is needed.
+        const dsm::shared::FaultEntry fault{2 * (step % (kPages / 2)), 1, 1};
+        std::memcpy(&page->faults[head % dsm::shared::kFaults], &fault, sizeof fault);
+        Word(page->faultHead).store(head + 1, std::memory_order_release);
+        scene.Mark(1);
+      }
+      const uint32_t ordered = Word(page->orderHead).load(std::memory_order_acquire);
+      for (; done != ordered; done++) {
+        dsm::shared::OrderEntry order;
+        std::memcpy(&order, &page->orders[done % dsm::shared::kOrders], sizeof order);
+        Must(order.op == dsm::shared::kMapOrder && order.right == 2, "it may write");
+        Must(order.frame == order.page / 2, "a home frame");
+        mapped++;
+      }
+      Word(page->ackTail).store(done, std::memory_order_release);
+      scene.Mark(1);
+    }
+    stop.store(true);
+  });
+  while (!stop.load()) {
+    scene.now++;
+    if (!scene.space->Serve(scene.now)) std::this_thread::yield();
+    scene.space->Settle(scene.now);
+  }
+  member.join();
+}
+
+}  // namespace
+
+}  // namespace ivshmem::hosts
+
+int main(int argc, char** argv) {
+  const uint64_t rounds = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 20;
+  ivshmem::hosts::Bytes();
+  std::puts("ok bytes");
+  for (uint64_t seed = 1; seed <= rounds; seed++) ivshmem::hosts::Space_(seed, 20'000);
+  std::puts("ok messages and members");
+  ivshmem::hosts::Threads(5'000);
+  std::puts("ok threads");
+}

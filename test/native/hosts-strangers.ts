@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
+import t from 'tap';
+import { Authority, type Issued, withoutOpenssl } from '../host/hosts/support/certificates.ts';
+import { Random } from '../support/random.ts';
+import { PAGES, SpreadScene } from '../support/spread-scene.ts';
+
+const skip = withoutOpenssl() ?? false;
+const CLUSTER = 'test';
+
+/** A connection to a node, by whoever has these certificates. */
+async function dial(port: number, identity: Issued): Promise<TLSSocket> {
+  const socket = connect({
+    port,
+    host: '127.0.0.1',
+    cert: readFileSync(identity.certificate),
+    key: readFileSync(identity.key),
+    ca: readFileSync(identity.authority),
+    checkServerIdentity: () => undefined,
+  });
+  socket.on('error', () => undefined);
+  await new Promise((resolve) => {
+    socket.once('secureConnect', resolve);
+    socket.once('close', resolve);
+  });
+  return socket;
+}
+
+function frame(type: number, body: Buffer = Buffer.alloc(0)): Buffer {
+  const header = Buffer.alloc(40);
+  header.writeUInt32LE(body.length, 0);
+  header.writeUInt8(type, 4);
+  return Buffer.concat([header, body]);
+}
+
+/** The hello of a node (native/hosts/wire.h). */
+function hello(node: number, cluster = CLUSTER): Buffer {
+  const body = Buffer.concat([
+    Buffer.from('IVSHNODE'),
+    Buffer.from([1, 0, node, cluster.length]),
+    Buffer.from(cluster),
+  ]);
+  return frame(32, body);
+}
+
+t.test('who is nobody that is expected is refused', { skip }, async (t) => {
+  const scene = new SpreadScene(t);
+  const [one, two] = await scene.form(2);
+  await one!.do('expect', 3, 'node3');
+  const port = scene.ports[0]!;
+  const refused = async (why: RegExp, come: () => Promise<unknown>): Promise<void> => {
+    const before = one!.events.length;
+    await come();
+    const { why: said } = await one!.event('refused', (event) => one!.events.indexOf(event) >= before);
+    t.match(said, why);
+  };
+  const foreign = new Authority(scene.folder, 'foreign').issue('node3', 2, 'foreign3');
+  const authority = scene.authority.issue('node3').authority;
+  await refused(/handshake/, () => dial(port, { ...foreign, authority }));
+  await refused(/not for node3/, async () =>
+    (await dial(port, scene.authority.issue('other'))).write(hello(3)),
+  );
+  await refused(/not expected/, async () =>
+    (await dial(port, scene.authority.issue('node4'))).write(hello(4)),
+  );
+  await refused(/another cluster/, async () =>
+    (await dial(port, scene.authority.issue('node3'))).write(hello(3, 'x')),
+  );
+  await refused(/another protocol/, async () =>
+    (await dial(port, scene.authority.issue('node3'))).write(frame(34)),
+  );
+  await refused(/handshake/, async () =>
+    connectTcp(port, '127.0.0.1')
+      .on('error', () => undefined)
+      .end('GET /\r\n\r\n'),
+  );
+  await one!.do('fill', 1, 0, PAGES, 1);
+  t.same(await two!.do('verify', 1, 0, PAGES, 1), [], 'the others go on');
+});
+
+t.test('a node with sound certificates that says nonsense', { skip }, async (t) => {
+  const scene = new SpreadScene(t);
+  const [one, two] = await scene.form(2);
+  await one!.do('expect', 3, 'node3');
+  const identity = scene.authority.issue('node3');
+  const random = new Random(20_211);
+  for (let round = 0; round < 12; round++) {
+    const before = one!.events.length;
+    const socket = await dial(scene.ports[0]!, identity);
+    socket.write(hello(3));
+    await one!.event('up', (event) => event.node === 3 && one!.events.indexOf(event) >= before);
+    // A few that could be, about the space that is there, and then what cannot.
+    for (let i = 0; i < random.below(20); i++) {
+      const sound = frame(random.below(13));
+      sound.writeUInt32LE(7, 8);
+      sound.writeBigUInt64LE(1n, 16);
+      sound.writeBigUInt64LE(BigInt(random.below(PAGES + 2)), 32);
+      if (sound.readUInt8(4) !== 4) socket.write(sound);
+    }
+    socket.write(Buffer.from(Array.from({ length: 200 }, () => random.below(256))));
+    await one!.event('down', (event) => event.node === 3 && one!.events.indexOf(event) >= before);
+    socket.destroy();
+  }
+  await one!.do('fill', 1, 0, PAGES, 1);
+  t.same(await two!.do('verify', 1, 0, PAGES, 1), [], 'the others go on');
+});
+
+t.test('a member that writes nonsense harms nobody else', { skip }, async (t) => {
+  const [one, two] = await new SpreadScene(t).form(2);
+  await one!.do('join');
+  await one!.do('fill', 2, 0, 4, 9);
+  // Word 1 is faultHead: more faults than the ring has.
+  await one!.do('scribble', 2, 1, 100_000);
+  const { slot, space } = await one!.event('broken');
+  t.same([slot, space], [2, 7]);
+  await one!.do('leave', 2);
+  t.same(await two!.do('verify', 1, 0, 4, 9), [], 'what it had moves on');
+  await one!.do('fill', 1, 0, PAGES, 1);
+  t.same(await two!.do('verify', 1, 0, PAGES, 1), []);
+});
