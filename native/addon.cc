@@ -23,6 +23,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineVfio(env, exports);
   DefineTun(env, exports);
   DefinePacketPump(env, exports);
+  DefineSpreadMemory(env, exports);
+  DefineThreadShare(env, exports);
+  DefineThreadSeat(env, exports);
   DefineAbi(env, exports);
   return exports;
 }

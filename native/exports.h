@@ -22,6 +22,9 @@ void DefineLoopWaiter(Napi::Env env, Napi::Object exports);       // loop_waiter
 void DefineVfio(Napi::Env env, Napi::Object exports);             // vfio.cc
 void DefineTun(Napi::Env env, Napi::Object exports);              // tun/open_tun.cc
 void DefinePacketPump(Napi::Env env, Napi::Object exports);       // tun/packet_pump.cc
+void DefineSpreadMemory(Napi::Env env, Napi::Object exports);     // dsm/member_memory.cc
+void DefineThreadShare(Napi::Env env, Napi::Object exports);      // thread_share.cc
+void DefineThreadSeat(Napi::Env env, Napi::Object exports);       // thread_seat.cc
 void DefineAbi(Napi::Env env, Napi::Object exports);              // abi.cc
 
 /** Exports one function; what it throws becomes a JavaScript exception. */

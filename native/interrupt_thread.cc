@@ -1,13 +1,11 @@
 #include <napi.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <uv.h>
 
 #include <array>
 #include <atomic>
 #include <memory>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -16,6 +14,7 @@
 #include "eventfd.h"
 #include "exports.h"
 #include "loop_callback.h"
+#include "quiet_thread.h"
 #include "unique_fd.h"
 #include "uv_handle.h"
 #include "wrapped.h"
@@ -105,21 +104,9 @@ class InterruptThread final : public Closable {
     Checked(env, "epoll_ctl", epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event));
   }
 
-  /** With every signal blocked: they are for the threads of Node. */
   void Launch(Napi::Env env) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = 0;
-    try {
-      thread_ = std::thread(&InterruptThread::Run, this);
-    } catch (const std::system_error& failure) {
-      error = failure.code().value();
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    const int error = StartQuietThread(&thread_, "ivshmem-irq", {}, [this] { Run(); });
     if (error != 0) ThrowErrno(env, "pthread_create", error);
-    pthread_setname_np(thread_.native_handle(), "ivshmem-irq");
   }
 
   void Run() {

@@ -11,8 +11,13 @@ namespace ivshmem {
 
 namespace {
 
-/** Corrects what V8 believes to be held by JavaScript objects outside its heap. */
+/** Newer ones end the process when the count is ever below zero. */
+constexpr uint32_t kLastNodeWithAnyCount = 22;
+
+/** Corrects what V8 believes to be held by JavaScript objects outside its heap, where it can be corrected. */
 void Adjust(napi_env env, int64_t bytes) {
+  const napi_node_version* version = nullptr;
+  if (napi_get_node_version(env, &version) != napi_ok || version->major > kLastNodeWithAnyCount) return;
   int64_t now = 0;
   napi_adjust_external_memory(env, bytes, &now);
 }

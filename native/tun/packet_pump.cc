@@ -10,7 +10,7 @@
 #include "arguments.h"
 #include "eventfd.h"
 #include "exports.h"
-#include "mapping.h"
+#include "pinned.h"
 #include "pump.h"
 #include "unique_fd.h"
 #include "wrapped.h"
@@ -40,23 +40,6 @@ std::vector<tun::Address> AddressesFrom(Napi::Env env, Napi::Value value) {
     addresses.push_back(tun::Address::From(version, bytes));
   }
   return addresses;
-}
-
-/** Memory that stays mapped while somebody holds it. */
-struct Pinned {
-  std::shared_ptr<Region> region;
-  std::byte *base = nullptr;
-  uint64_t size = 0;
-};
-
-Pinned PinnedFrom(Napi::Env env, Napi::Value value, const char *name) {
-  if (!value.IsArrayBuffer()) ThrowType(env, std::string(name) + " must be an ArrayBuffer");
-  Napi::ArrayBuffer buffer = value.As<Napi::ArrayBuffer>();
-  Pinned pinned{AddonData::From(env).FindRegion(buffer.Data()), static_cast<std::byte *>(buffer.Data()),
-                buffer.ByteLength()};
-  // Other memory could be collected under the thread.
-  if (pinned.region == nullptr) ThrowType(env, std::string(name) + " must be the buffer of a Mapping");
-  return pinned;
 }
 
 class PacketPump final : public Closable {
@@ -118,7 +101,8 @@ class PacketPump final : public Closable {
     };
     const tun::Direction outgoing = direction("outgoing");
     const tun::Direction incoming = direction("incoming");
-    const tun::Doorbell doorbell = DoorbellFrom(env, from.Get("doorbell"), &held);
+    held.doorbell = DoorbellFrom(env, from.Get("doorbell"));
+    const tun::Doorbell doorbell{held.doorbell.word, held.doorbell.value, held.doorbell.eventfd.get()};
     const Napi::Value routed = from.Get("routed");
     if (!routed.IsBoolean()) ThrowType(env, "routed must be a boolean");
     auto link = std::make_unique<tun::Link>(id, ring::Region{held.memory.base, held.memory.size}, outgoing,
@@ -185,32 +169,12 @@ class PacketPump final : public Closable {
   /** What a channel uses, held until the pump has let go of it. */
   struct Held {
     Pinned memory;
-    Pinned registers;
-    UniqueFd eventfd;
+    HeldDoorbell doorbell;
   };
 
   static Napi::Object ObjectFrom(const Napi::CallbackInfo &info) {
     if (!info[0].IsObject()) ThrowType(info.Env(), "options must be an object");
     return info[0].As<Napi::Object>();
-  }
-
-  static tun::Doorbell DoorbellFrom(Napi::Env env, Napi::Value value, Held *held) {
-    if (value.IsNull()) return {};
-    if (!value.IsObject()) ThrowType(env, "doorbell must be an object or null");
-    const Napi::Object from = value.As<Napi::Object>();
-    if (from.Has("eventfd")) {
-      const double eventfd = IntegerFrom(env, from.Get("eventfd"), "eventfd", 0, INT_MAX);
-      held->eventfd = DuplicateEventfd(env, static_cast<int>(eventfd));
-      return {nullptr, 0, held->eventfd.get()};
-    }
-    held->registers = PinnedFrom(env, from.Get("registers"), "registers");
-    const auto offset =
-        static_cast<uint64_t>(IntegerFrom(env, from.Get("offset"), "offset", 0, kMaxSafeInteger));
-    if (offset % 4 != 0 || held->registers.size < 4 || offset > held->registers.size - 4)
-      ThrowRange(env, "offset is not that of a register");
-    const double word = IntegerFrom(env, from.Get("value"), "value", 0, UINT32_MAX);
-    return {reinterpret_cast<volatile uint32_t *>(held->registers.base + offset), static_cast<uint32_t>(word),
-            -1};
   }
 
   AddonData &data_;

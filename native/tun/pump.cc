@@ -8,9 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
 
 #include "../mmio.h"
+#include "../quiet_thread.h"
 #include "../spin_budget.h"
 
 namespace ivshmem::tun {
@@ -48,22 +48,8 @@ int Pump::Start() {
   Watch(epoll_, EPOLL_CTL_ADD, options_.tun_in, EPOLLIN);
   Watch(epoll_, EPOLL_CTL_ADD, options_.wake, EPOLLIN);
   if (options_.bell >= 0) Watch(epoll_, EPOLL_CTL_ADD, options_.bell, EPOLLIN);
-  // With every signal blocked: they are for the threads of the program.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  // Except the one of memory that is gone, which is always the thread's own.
-  sigdelset(&all, SIGBUS);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
-  try {
-    thread_ = std::thread(&Pump::Run, this);
-  } catch (const std::system_error &failure) {
-    error = failure.code().value();
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error == 0) pthread_setname_np(thread_.native_handle(), "ivshmem-tun");
-  return error;
+  // Memory can go away under it.
+  return StartQuietThread(&thread_, "ivshmem-tun", {SIGBUS}, [this] { Run(); });
 }
 
 void Pump::Stop() {
@@ -115,7 +101,7 @@ void Pump::Detach(uint32_t id) {
 }
 
 void Pump::DropBacklog(Link *link) {
-  counters_.dropped[static_cast<size_t>(Verdict::kNoRoute)] += link->backlog.packets();
+  Drop(Verdict::kNoRoute, link->backlog.packets());
   link->backlog.Clear();
 }
 

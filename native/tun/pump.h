@@ -95,7 +95,9 @@ class Pump {
   void DropBacklog(Link *link);
   bool Place(Link *link, std::span<const std::byte> packet);
   void CountSent(uint32_t length);
-  void Drop(Verdict verdict) { counters_.dropped[static_cast<size_t>(verdict)]++; }
+  void Drop(Verdict verdict, uint64_t packets = 1) {
+    counters_.dropped[static_cast<size_t>(verdict)] += packets;
+  }
   void Fail(int error);
   bool Arm();
   void Disarm();

@@ -1,8 +1,21 @@
 import type { Mapping } from './binding.ts';
 
+/** Something that lies over a part of a memory. */
+export interface Part {
+  /** The memory goes away: zeros from now on. */
+  revoke(): void;
+  close(): void;
+}
+
+/** A file that a memory is mapped from, and where in it the memory starts, bytes. */
+export interface MemoryFile {
+  readonly fd: number;
+  readonly offset: number;
+}
+
 /** Further mappings of parts of a memory: whoever asked for one closes it, and what is left goes with the memory. */
 export class Parts {
-  readonly #open = new Set<Mapping>();
+  readonly #open = new Set<Part>();
 
   /** Remembers a mapping until it is closed. */
   add(mapping: Mapping): Mapping {
@@ -25,8 +38,14 @@ export class Parts {
     return part;
   }
 
+  /** Remembers something else; returns how to forget it. */
+  adopt(part: Part): () => void {
+    this.#open.add(part);
+    return () => void this.#open.delete(part);
+  }
+
   revoke(): void {
-    for (const part of this.#open) part.revoke();
+    for (const part of [...this.#open]) part.revoke();
   }
 
   close(): void {
