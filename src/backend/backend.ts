@@ -1,4 +1,7 @@
 import type { Mapping } from '../native/binding.ts';
+import type { MemoryFile, Part } from '../native/parts.ts';
+
+export type { MemoryFile, Part } from '../native/parts.ts';
 
 export type BackendKind = 'vfio' | 'uio' | 'host';
 
@@ -38,12 +41,19 @@ export interface Backend {
    * caller's to close; a removal revokes it like `memory`, and close() closes it.
    */
   mapPart(offset: number, bytes: number): Mapping;
+  /**
+   * For who maps the shared memory by itself: `make` gets the file of it, of which it may keep a duplicate until revoke() or close() of
+   * what it returns, which follow as with mapPart. Returns how to take that off again, for who closes it before.
+   */
+  mapWith(make: (file: MemoryFile) => Part): () => void;
   /** One eventfd per MSI-X vector, signalled by an interrupt; empty when the backend has none (polled). */
   readonly interrupts: readonly number[];
   /** Writes the Doorbell register: (peer << 16) | vector. A missing peer is silently ignored, as the device does. */
   ring(peer: number, vector: number): void;
   /** Where that doorbell is; null when there is no such peer or vector, or no place that a store reaches. */
   doorbell(peer: number, vector: number): DoorbellPlace | null;
+  /** Calls back with a peer that came, or left, with its doorbells. Absent where they are always the same. Returns how to stop. */
+  onDoorbell?(callback: (peer: number) => void): () => void;
   /**
    * Guards a life from now on: when this process dies, somebody else writes its obituary and rings the server. Undone by close()
    * and by a removal. Absent where the server sees the death by itself. Never throws; what fails is a warning.

@@ -2,7 +2,7 @@ import { closeSync, fstatSync } from 'node:fs';
 import { IvshmemError } from '../errors/index.ts';
 import { PeerTable } from './peer-table.ts';
 
-/** Refusals of `ivshmem server`: versions that no protocol has (src/host/handshake.ts; a test holds the two together). */
+/** Refusals of `ivshmem server`: versions that no protocol has (src/host/sockets/handshake.ts; a test holds the two together). */
 export const REFUSALS: Readonly<Record<number, { why: string; hint: string }>> = {
   1001: {
     why: 'this user or process is not on the admission list',

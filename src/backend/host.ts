@@ -1,10 +1,10 @@
-import { closeSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { IvshmemError } from '../errors/index.ts';
 import { readHeader } from '../memory/header.ts';
 import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
 import { Parts } from '../native/parts.ts';
-import type { Backend, DoorbellPlace } from './backend.ts';
+import type { Backend, DoorbellPlace, MemoryFile, Part } from './backend.ts';
 import { HostHandshake } from './host-handshake.ts';
 
 export interface OpenHostOptions {
@@ -104,6 +104,10 @@ class HostLink {
     return this.#parts.add(binding.mapFile(this.#file!.fd, offset, bytes, true));
   }
 
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#parts.adopt(make({ fd: this.#file!.fd, offset: 0 }));
+  }
+
   #read(): void {
     try {
       while (!this.#closed) {
@@ -126,19 +130,25 @@ class HostLink {
   /**
    * Reads the header alone. The whole memory is mapped last: V8 counts a region of 64 MiB as memory that a collection could free
    * and starts one, whose steps then follow our HELLO instead of delaying it by milliseconds.
+   *
+   * A copy, and not a mapping that is closed again: the first ArrayBuffer that is detached in a process has V8 look at every access to any
+   * typed array whether its buffer is still there, for ever, which makes tight loops half as slow again.
    */
   #peek(): void {
     this.#peeked = true;
     this.#file = this.#handshake.takeMemoryFd();
-    const { bytes } = this.#file;
-    const page = this.#map(Math.min(bytes, PAGE_BYTES));
+    const { fd, bytes } = this.#file;
+    if (bytes === 0)
+      throw new IvshmemError('ERR_IVSHMEM_HOST_PROTOCOL', { on: this.#on, why: 'its memory has no bytes' });
+    const page = new Uint8Array(Math.min(bytes, PAGE_BYTES));
     try {
+      readSync(fd, page, 0, page.length, 0);
       this.#vectors = readHeader(page.buffer, bytes).vectors;
     } catch (error) {
-      // Another server's memory: whether that is what the caller wants, it decides when it reads the header itself.
-      if (!(error instanceof IvshmemError)) throw error;
-    } finally {
-      page.close();
+      // A file that can only be mapped, or another server's memory: whether that is what the caller wants, it decides when it reads the
+      // header itself.
+      if (!(error instanceof IvshmemError || (error as NodeJS.ErrnoException).syscall === 'read'))
+        throw error;
     }
   }
 
@@ -201,6 +211,10 @@ class HostBackend implements Backend {
     return this.#link.mapPart(offset, bytes);
   }
 
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#link.mapWith(make);
+  }
+
   ring(peer: number, vector: number): void {
     const eventfd = this.#handshake.peers.eventfd(peer, vector);
     if (eventfd !== undefined) binding.eventfdSignal(eventfd);
@@ -209,6 +223,10 @@ class HostBackend implements Backend {
   doorbell(peer: number, vector: number): DoorbellPlace | null {
     const eventfd = this.#handshake.peers.eventfd(peer, vector);
     return eventfd === undefined ? null : { eventfd };
+  }
+
+  onDoorbell(callback: (peer: number) => void): () => void {
+    return this.#handshake.peers.onChange(callback);
   }
 
   /** A host process has no device that could be unplugged. */

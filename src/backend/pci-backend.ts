@@ -1,5 +1,5 @@
 import type { Mapping } from '../native/binding.ts';
-import type { Backend, DoorbellPlace, Life } from './backend.ts';
+import type { Backend, DoorbellPlace, Life, MemoryFile, Part } from './backend.ts';
 import { type GuardedBars, Guardian } from './guardian.ts';
 import { DOORBELL, doorbellValue, fence, IV_POSITION } from './registers.ts';
 import { watchReset } from './reset-watch.ts';
@@ -14,6 +14,7 @@ export abstract class PciBackend implements Backend {
   abstract readonly memory: Mapping;
   abstract readonly interrupts: readonly number[];
   abstract mapPart(offset: number, bytes: number): Mapping;
+  abstract mapWith(make: (file: MemoryFile) => Part): () => void;
   readonly on: string;
   readonly #guardian: Guardian;
   readonly #removing: (() => void)[] = [];

@@ -5,7 +5,7 @@ import { binding, type Mapping } from '../native/binding.ts';
 import { Parts } from '../native/parts.ts';
 import { PciAddress } from '../pci/address.ts';
 import { type PciFunction, PciSysfs } from '../pci/sysfs.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, MemoryFile, Part } from './backend.ts';
 import type { GuardedBars } from './guardian.ts';
 import { PciBackend } from './pci-backend.ts';
 import { DOORBELL, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts';
@@ -86,6 +86,10 @@ class UioBackend extends PciBackend {
     return this.#memory.mapPart(offset, bytes);
   }
 
+  override mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#memory.mapWith(make);
+  }
+
   protected override readRegister(offset: number): number {
     return this.#words[offset / 4]!;
   }
@@ -150,6 +154,10 @@ class MappedBar {
       part.close();
       throw error;
     }
+  }
+
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#parts.adopt(make({ fd: this.fd, offset: 0 }));
   }
 
   revoke(): void {

@@ -5,7 +5,7 @@ import { PciSysfs } from '../pci/sysfs.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { type OpenPciOptions, openPciDevice } from '../vfio/open.ts';
 import type { VfioRegion } from '../vfio/region.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, MemoryFile, Part } from './backend.ts';
 import type { GuardedBars } from './guardian.ts';
 import { PciBackend } from './pci-backend.ts';
 import { DOORBELL, IV_POSITION, MEMORY_BAR, REGISTER_BAR } from './registers.ts';
@@ -52,6 +52,10 @@ class VfioBackend extends PciBackend {
 
   override mapPart(offset: number, bytes: number): Mapping {
     return this.#bar(MEMORY_BAR).mapPart(offset, bytes);
+  }
+
+  override mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#bar(MEMORY_BAR).mapWith(make);
   }
 
   protected override readRegister(offset: number): number {

@@ -1,4 +1,4 @@
-import type { Backend, BackendKind, DoorbellPlace, Life } from '../backend/backend.ts';
+import type { Backend, BackendKind, DoorbellPlace, Life, MemoryFile, Part } from '../backend/backend.ts';
 import { IvshmemError } from '../errors/index.ts';
 import { binding, type Mapping } from '../native/binding.ts';
 import { type InterruptCallback, Interrupts, type InterruptThreadClass } from './interrupts.ts';
@@ -61,6 +61,13 @@ export class IvshmemDevice {
     return this.#backend.mapPart(offset, bytes);
   }
 
+  /** For who maps the shared memory by itself, with a life like that of mapPart's (Backend.mapWith). */
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    this.#check('map a part of the shared memory');
+    if (this.#removed) throw new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on: this.#backend.on });
+    return this.#backend.mapWith(make);
+  }
+
   /** Interrupt vectors of this device; 0 when it must be polled (uio, ivshmem-plain). */
   get vectors(): number {
     return this.#backend.interrupts.length;
@@ -90,6 +97,12 @@ export class IvshmemDevice {
   doorbell(peer: number, vector: number): DoorbellPlace | null {
     this.#check('describe a doorbell');
     return this.#backend.doorbell(peer, vector);
+  }
+
+  /** Calls back with a peer whose doorbell() is another, or none, from now on. Returns how to stop. */
+  onDoorbell(callback: (peer: number) => void): () => void {
+    this.#check('describe doorbells');
+    return this.#backend.onDoorbell?.(callback) ?? (() => {});
   }
 
   /**

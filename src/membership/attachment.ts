@@ -72,6 +72,8 @@ export class Attachment implements Mortal {
   readonly place: MembershipPlace | null;
   /** Names this life of the driver: random, never 0. */
   readonly generation = randomInt(1, 2 ** 31);
+  /** The eventfd of this member's doorbell, which the loop drains; -1 on a device that is polled. */
+  readonly bell: number;
   readonly #pulse: Pulse;
   readonly #marks: Marks;
   readonly #waiter: LoopWaiter;
@@ -111,6 +113,7 @@ export class Attachment implements Mortal {
       (slot) => this.memberBase(slot),
       (slot) => this.#ring(slot),
     );
+    this.bell = device.vectors > 0 ? device.takeVector(NOTIFY_VECTOR) : -1;
     this.#waiter = this.#createWaiter(options.wait ?? adaptive);
     this.place = membershipPlace(this.header);
     this.#pulse = new Pulse(this.words, this.base);
@@ -275,6 +278,13 @@ export class Attachment implements Mortal {
     }
   }
 
+  /** Has another member look at its control bit, and rings also if its loop does not sleep: its threads may. */
+  alert(slot: number): void {
+    if (this.#state === 'closed' || slot >= this.header.slots) return;
+    post(this.words, this.memberBase(slot), CONTROL_BIT);
+    this.#ring(slot);
+  }
+
   /** Marks a channel in our own block: the loop comes back to it after the others. */
   postSelf(index: number): void {
     post(this.words, this.base, index);
@@ -312,11 +322,11 @@ export class Attachment implements Mortal {
 
   #createWaiter(wait: WaitStrategy): LoopWaiter {
     const at = this.base * 4;
-    const { memory, vectors } = this.device;
+    const { memory } = this.device;
     return new binding.LoopWaiter({
       words: new Int32Array(memory, at + MEMBER_W.summary * 4, 16),
       armed: new Int32Array(memory, at + MEMBER_W.armed * 4, 1),
-      eventfd: vectors > 0 ? this.device.takeVector(NOTIFY_VECTOR) : -1,
+      eventfd: this.bell,
       spinNs: wait.spinNs,
       pollMs: POLL_MS,
       onWork: () => this.poll(),

@@ -15,12 +15,14 @@ import {
   OP_SPACE_CLOSE,
   OP_SPACE_OPEN,
   OP_SPACE_REMOVE,
+  OP_SPACE_REVOKE,
   OP_SUSPECT,
   OP_UNLISTEN,
   REPLY_WORDS,
   SERVICE_BYTES,
   SPACE_NAME_BYTES,
   SPACE_PERSISTENT,
+  SPACE_SPREAD,
   STATUS_OK,
 } from '../memory/layout.ts';
 import { writeName } from '../memory/names.ts';
@@ -122,17 +124,23 @@ export class ControlClient {
     });
   }
 
-  /** `mode`: one of OPEN_*. `bytes`: the least it must have, 0 for whatever it has. */
+  /** `mode`: one of OPEN_*. `bytes`: the least it must have, 0 for whatever it has. `pageShift`: log2 of the page size of a spread one. */
   async openSpace(
     name: string,
-    { mode, persistent, bytes }: { mode: number; persistent: boolean; bytes: number },
+    {
+      mode,
+      persistent,
+      bytes,
+      pageShift = 0,
+    }: { mode: number; persistent: boolean; bytes: number; pageShift?: number },
   ): Promise<{ space: number; generation: number; firstPage: number; pages: number; created: boolean }> {
     const reply = await this.#request(OP_SPACE_OPEN, `open the space ${name}`, (at) => {
       this.#words[at] = mode;
-      this.#words[at + 1] = persistent ? SPACE_PERSISTENT : 0;
+      this.#words[at + 1] = (persistent ? SPACE_PERSISTENT : 0) | (pageShift > 0 ? SPACE_SPREAD : 0);
       this.#words[at + 2] = bytes >>> 0;
       this.#words[at + 3] = Math.floor(bytes / 2 ** 32);
       writeName(this.#words, at + 4, SPACE_NAME_BYTES, name);
+      this.#words[at + 4 + SPACE_NAME_BYTES / 4] = pageShift;
     });
     const result = (index: number): number => reply[2 + index]! >>> 0;
     return {
@@ -151,9 +159,10 @@ export class ControlClient {
     });
   }
 
-  /** How many members still hold it. */
-  async removeSpace(name: string): Promise<number> {
-    const reply = await this.#request(OP_SPACE_REMOVE, `remove the space ${name}`, (at) =>
+  /** How many members still hold it; of a spread one, how many hosts have such. `force`: a spread one, and how many had. */
+  async removeSpace(name: string, force: boolean): Promise<number> {
+    const op = force ? OP_SPACE_REVOKE : OP_SPACE_REMOVE;
+    const reply = await this.#request(op, `remove the space ${name}`, (at) =>
       writeName(this.#words, at, SPACE_NAME_BYTES, name),
     );
     return reply[2]!;

@@ -1,6 +1,6 @@
-import type { BackendKind, DoorbellPlace, Life } from '../backend/backend.ts';
+import type { BackendKind, DoorbellPlace, Life, MemoryFile, Part } from '../backend/backend.ts';
 
-export type { Life } from '../backend/backend.ts';
+export type { Life, MemoryFile, Part } from '../backend/backend.ts';
 
 /** A part of the shared memory, mapped by itself. */
 export interface MappedPart {
@@ -21,12 +21,19 @@ export interface RegionDevice {
    * this device has nothing to map it from.
    */
   mapPart?(offset: number, bytes: number): MappedPart;
+  /**
+   * For who maps the memory by itself: `make` gets its file, and what it returns is revoked and closed with the device. Returns how to
+   * take that off. Absent like mapPart.
+   */
+  mapWith?(make: (file: MemoryFile) => Part): () => void;
   /** Interrupt vectors; 0 when the device must be polled. */
   readonly vectors: number;
   takeVector(vector: number): number;
   ring(peer: number, vector: number): void;
   /** What a native thread needs to ring a doorbell by itself; null or absent: it cannot. */
   doorbell?(peer: number, vector: number): DoorbellPlace | null;
+  /** Calls back with a peer whose doorbell() is another, or none, from now on. Absent: they stay what they are. Returns how to stop. */
+  onDoorbell?(callback: (peer: number) => void): () => void;
   /**
    * Calls back, synchronously, when the device is about to go (hot-unplug) and its memory and doorbell still work: the last
    * chance to say so. Not called by close().

@@ -2,8 +2,10 @@ import { type ErrorCode, IvshmemError } from '../errors/index.ts';
 import {
   STATUS_BAD_REQUEST,
   STATUS_EVICTED,
+  STATUS_FORBIDDEN,
   STATUS_NAME_TAKEN,
   STATUS_NO_CHANNEL,
+  STATUS_NO_HOSTS,
   STATUS_NO_MEMORY,
   STATUS_NO_SERVICE,
   STATUS_NO_SPACE,
@@ -28,6 +30,10 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
     'the region has no memory left for it',
     'Close channels or spaces, ask for a smaller dataBytes or size, or give the region a larger size.',
   ],
+  [STATUS_NO_HOSTS]: [
+    'a space that spreads needs other hosts, and not enough of them are there or have room',
+    'See `[hosts]` in the configuration of the server, its log, and docs/hosts.md.',
+  ],
   [STATUS_NO_CHANNEL]: [
     'there is no such channel, or the channel table is full',
     'Close channels, or give the region more channels.',
@@ -51,6 +57,7 @@ const reasons: Readonly<Record<number, readonly [why: string, hint: string]>> = 
 /** Refusals that a program may want to tell apart. */
 const codes = {
   [STATUS_NO_SPACE]: 'ERR_IVSHMEM_SPACE_MISSING',
+  [STATUS_FORBIDDEN]: 'ERR_IVSHMEM_SPACE_FORBIDDEN',
   [STATUS_SPACE_EXISTS]: 'ERR_IVSHMEM_SPACE_EXISTS',
   [STATUS_SPACE_DIFFERS]: 'ERR_IVSHMEM_SPACE_SIZE',
 } as const satisfies Record<number, ErrorCode>;

@@ -142,9 +142,10 @@ export const OP_DESCRIBE = 7; // [bytes of items in draft]
 export const OP_DRAIN = 8; // []
 export const OP_SUSPECT = 9; // [milliseconds, 0: no longer]
 export const OP_REFRESH = 10; // []
-export const OP_SPACE_OPEN = 11; // [mode, flags, bytes low, bytes high, name(16 words)] -> [space, generation, firstPage, pages, created]
+export const OP_SPACE_OPEN = 11; // [mode, flags, bytes low, bytes high, name(16 words), log2 of the page size if spread] -> [space, generation, firstPage, pages, created]
 export const OP_SPACE_CLOSE = 12; // [space, generation]
-export const OP_SPACE_REMOVE = 13; // [name(16 words)] -> [holders it still has]
+export const OP_SPACE_REMOVE = 13; // [name(16 words)] -> [holders it still has; of a spread space, hosts with such]
+export const OP_SPACE_REVOKE = 14; // of a spread space: [name(16 words)] -> [hosts that had holders]
 
 /** Modes of SPACE_OPEN. */
 export const OPEN_EXISTING = 0;
@@ -152,6 +153,11 @@ export const OPEN_NEW = 1;
 export const OPEN_ANY = 2;
 /** Flag of SPACE_OPEN and of an entry: the space outlives its holders. */
 export const SPACE_PERSISTENT = 1;
+/**
+ * Flag of SPACE_OPEN and of an entry: its pages move between hosts. What it has in this region are a control part and frames; its size is
+ * that of all of it.
+ */
+export const SPACE_SPREAD = 2;
 
 export const STATUS_OK = 0;
 export const STATUS_VERSION = 1;
@@ -166,6 +172,10 @@ export const STATUS_EVICTED = 9;
 export const STATUS_NO_SPACE = 10;
 export const STATUS_SPACE_EXISTS = 11;
 export const STATUS_SPACE_DIFFERS = 12;
+/** Other hosts are needed, and not enough of them are there or have room. */
+export const STATUS_NO_HOSTS = 13;
+/** The server's configuration does not let this member, or this host, do that with the space. */
+export const STATUS_FORBIDDEN = 14;
 
 /** Channel table entry: written by the server only. */
 export const CHANNEL_BYTES = 64;

@@ -6,6 +6,7 @@ import {
   SPACE_NAME_BYTES,
   SPACE_OPEN,
   SPACE_PERSISTENT,
+  SPACE_SPREAD,
   SPACE_W,
 } from './layout.ts';
 import { isName, readName } from './names.ts';
@@ -22,6 +23,8 @@ export interface SpaceEntry {
   readonly pages: number;
   readonly systemPages: number;
   readonly persistent: boolean;
+  /** Its pages move between hosts: the parts are a control part and frames, which may be fewer than it has pages. */
+  readonly spread: boolean;
   readonly holders: number;
   /** Slot of who made it. */
   readonly creator: number;
@@ -44,6 +47,7 @@ export function readSpace(words: Int32Array, header: RegionHeader, number: numbe
     pages: word(SPACE_W.pages),
     systemPages: word(SPACE_W.systemPages),
     persistent: (word(SPACE_W.flags) & SPACE_PERSISTENT) !== 0,
+    spread: (word(SPACE_W.flags) & SPACE_SPREAD) !== 0,
     holders: word(SPACE_W.holders),
     creator: word(SPACE_W.creator),
     creatorEpoch: word(SPACE_W.creatorEpoch),
@@ -63,14 +67,14 @@ export function readSpaces(words: Int32Array, header: RegionHeader): SpaceEntry[
 }
 
 function makesSense(entry: SpaceEntry, { heapPage, regionPages }: RegionHeader): boolean {
-  const { firstPage, pages, systemPages, bytes, name } = entry;
+  const { firstPage, pages, systemPages, bytes, name, spread } = entry;
   return (
     firstPage >= heapPage &&
     firstPage + pages <= regionPages &&
     systemPages > 0 &&
     systemPages < pages &&
     bytes > 0 &&
-    bytes <= (pages - systemPages) * PAGE_BYTES &&
+    (spread || bytes <= (pages - systemPages) * PAGE_BYTES) &&
     isName(name, SPACE_NAME_BYTES)
   );
 }

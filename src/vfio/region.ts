@@ -1,6 +1,6 @@
 import { IvshmemError } from '../errors/index.ts';
 import type { Mapping } from '../native/binding.ts';
-import { Parts } from '../native/parts.ts';
+import { type MemoryFile, type Part, Parts } from '../native/parts.ts';
 import {
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
@@ -85,6 +85,12 @@ export class VfioRegion {
     this.#bounds(offset, bytes, PAGE_BYTES);
     const map = () => this.#system.mapFile(this.#fd, this.offset + offset, bytes, this.writable);
     return this.#parts.add(attempt('map a part of the region', this.on, map));
+  }
+
+  /** For who maps parts of it by itself: what `make` returns is revoked and closed with the region. Returns how to take it off. */
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    if (this.#state !== 'open') throw closedFault('map a part of the region', this.on);
+    return this.#parts.adopt(make({ fd: this.#fd, offset: this.offset }));
   }
 
   read8(offset: number): number {

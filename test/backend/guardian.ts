@@ -10,6 +10,7 @@ import { MEMBER_W } from '../../src/memory/layout.ts';
 import { REASON_CLOSED, REASON_CRASHED } from '../../src/memory/membership.ts';
 import { guardianProgram } from '../../src/native/guardian-program.ts';
 import { until } from '../native/fixtures/until.ts';
+import { testFolder } from '../support/test-folder.ts';
 
 const fixture = fileURLToPath(new URL('fixtures/guarded.ts', import.meta.url));
 const SERVER_BLOCK = 8192;
@@ -29,7 +30,7 @@ class Device {
   readonly registers: string;
 
   constructor(t: Test) {
-    const directory = t.testdir();
+    const directory = testFolder(t);
     this.memory = join(directory, 'memory');
     this.registers = join(directory, 'registers');
     const memory = Buffer.alloc(1 << 18);

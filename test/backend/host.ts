@@ -61,6 +61,31 @@ t.test('a peer of our server', async (t) => {
   b.close();
 });
 
+t.test(
+  'becoming a peer closes no mapping: that would detach a buffer, and slow down every typed array',
+  async (t) => {
+    const socket = `@ivshmem-backend-whole-${process.pid}`;
+    const server = await createServer({ regions: [{ name: 'b', socket, size: '1M', vectors: 2 }] });
+    t.teardown(() => server.close());
+    const own = binding.mapAnonymous(4096, false);
+    const mappings = Object.getPrototypeOf(own) as { close(): void };
+    const { close } = mappings;
+    t.teardown(() => {
+      mappings.close = close;
+    });
+    let closed = 0;
+    mappings.close = function (): void {
+      closed++;
+      close.call(this);
+    };
+    const backend = await openHost(socket);
+    t.equal(closed, 0);
+    backend.close();
+    t.equal(closed, 1, 'as closing does');
+    own.close();
+  },
+);
+
 t.test('a server of another make, whose peers come and go', async (t) => {
   const memory = binding.createMemfd('foreign', 4096, false, false);
   t.teardown(() => closeSync(memory));

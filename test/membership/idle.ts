@@ -9,6 +9,7 @@ import { difference, readActivity } from '../../bench/membership/proc.ts';
 import { bundle } from '../../guest-image/bundle.ts';
 import { until } from '../support/protocol/until.ts';
 import { ServerProgram } from '../support/supervised-server.ts';
+import { testFolder } from '../support/test-folder.ts';
 
 const PROCESSES = 4;
 const MEMBERS = 64;
@@ -30,7 +31,7 @@ async function start(t: Test, ...words: readonly string[]): Promise<ChildProcess
 }
 
 t.test(`${MEMBERS} members with nothing to do wake nobody`, { timeout: 240_000 }, async (t) => {
-  const directory = t.testdir();
+  const directory = testFolder(t);
   const program = join(directory, 'idle.mjs');
   writeFileSync(program, await bundle(here('../support/idle-program.ts')));
   cpSync(here('../../native/build/Release/addon.node'), join(directory, 'addon.node'));

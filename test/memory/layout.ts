@@ -120,6 +120,8 @@ t.test('operations and statuses', async (t) => {
     ['no such space', layout.STATUS_NO_SPACE],
     ['space exists', layout.STATUS_SPACE_EXISTS],
     ['space is smaller', layout.STATUS_SPACE_DIFFERS],
+    ['other hosts are needed', layout.STATUS_NO_HOSTS],
+    ['not allowed by the configuration of the server', layout.STATUS_FORBIDDEN],
   ];
   const line = /^Status: (.*)\.$/m.exec(document)![1]!;
   t.equal(line, statuses.map(([name, number]) => `${number} ${name}`).join(', '));
