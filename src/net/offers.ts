@@ -3,11 +3,18 @@ import type { Member } from '../membership/index.ts';
 import { Demand } from './demand.ts';
 import { type Directory, lifeOf, plainAddress } from './directory.ts';
 import { passing, type Reason } from './reasons.ts';
+import { DEADLINE_MS } from './session-ports.ts';
 import { linkUnder, obstacleOf, type Socket, setPath, stateOf, tupleOf } from './socket.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** Members that said that a connection is not theirs; and so many tried in a row when no channel is to be had. */
 const MOST_STRANGERS = 32;
 const MOST_CANDIDATES = 3;
+/**
+ * Handshakes at a time. A thousand at once would keep the loops at both ends so long that each of them misses its deadlines: all would be
+ * tried again, together. A peer that does not answer holds up others for as long as it may take to answer.
+ */
+const MOST_AT_ONCE = 16;
 /** A connection is offered between one and two of these after it was made: most that end before are not worth a channel. */
 const SETTLE_MS = 3;
 /** After a reason that passes: first wait, doubled each time, and how often; then so long, and until it carries something. */
@@ -53,6 +60,11 @@ export class Offers {
   readonly #options: OfferOptions;
   readonly #connected = new Map<Socket, Connecting>();
   readonly #demand: Demand<Socket>;
+  readonly #turnstile = new Turnstile<Socket>(
+    MOST_AT_ONCE,
+    DEADLINE_MS.answer,
+    (socket) => void this.#offer(socket),
+  );
   /** Connections that were made since the timer ran, and before that. */
   #fresh: Socket[] = [];
   #settled: Socket[] = [];
@@ -101,6 +113,7 @@ export class Offers {
   attached(socket: Socket): void {
     const connecting = this.#connected.get(socket);
     if (connecting === undefined) return;
+    this.#turnstile.done(socket);
     connecting.retries = 0;
     this.#demand.holds(socket, connecting.dataBytes > this.#options.dataBytes);
   }
@@ -109,6 +122,7 @@ export class Offers {
   idle(socket: Socket): void {
     const connecting = this.#connected.get(socket);
     if (connecting === undefined) return;
+    this.#turnstile.done(socket);
     this.#demand.lets(socket, false);
     const { reason, link } = stateOf(socket);
     const { next } = connecting;
@@ -159,6 +173,7 @@ export class Offers {
     connecting?.next?.channel.close();
     this.#connected.delete(socket);
     this.#demand.lets(socket, true);
+    this.#turnstile.done(socket);
   }
 
   #settle(): void {
@@ -176,10 +191,12 @@ export class Offers {
 
   async #offer(socket: Socket): Promise<void> {
     const connecting = this.#connected.get(socket);
-    if (connecting === undefined || connecting.busy) return;
+    if (connecting === undefined || connecting.busy || !this.#turnstile.enter(socket)) return;
     connecting.busy = true;
     try {
       const reason = await this.#tryOffer(socket, connecting);
+      // A handshake that is under way ends as `attached` or `idle`.
+      if (reason !== null || !this.#shaking(socket)) this.#turnstile.done(socket);
       if (reason === null || socket.destroyed) return;
       setPath(socket, 'tcp', reason);
       if (reason === 'no-channel') {
@@ -193,6 +210,11 @@ export class Offers {
     }
   }
 
+  #shaking(socket: Socket): boolean {
+    const state = stateOf(socket).link?.session.state ?? 'none';
+    return state !== 'none' && state !== 'shared';
+  }
+
   /** Null when an offer was made, now or before: the session goes on with it. */
   async #tryOffer(socket: Socket, connecting: Connecting): Promise<Reason | null> {
     await this.#here.ready;
@@ -204,7 +226,7 @@ export class Offers {
     if (candidates.length < listening.length && candidates.length === 0) {
       // All of them have said that they do not have it; one may not have accepted it yet, on a busy machine.
       connecting.strangers.clear();
-      if (connecting.retries < MOST_RETRIES) this.#retry(socket, connecting);
+      this.#retry(socket, connecting);
       return null;
     }
     connecting.dataBytes = this.#options.dataBytes;

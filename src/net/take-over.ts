@@ -30,10 +30,24 @@ function mayTakePart(socket: net.Socket): boolean {
   if (handle === null || handle === undefined || !('getpeername' in handle)) return false;
   // Bytes that node:net puts into the caller's own buffer (`onread`) never pass by here.
   if (kBuffer !== undefined && (socket as unknown as Record<symbol, unknown>)[kBuffer]) return false;
-  // TLS has defined `reading` anew on a handle it reads from; an HTTP/2 session leaves itself on the socket of one.
+  // TLS has defined `reading` anew on a handle it reads from.
   if (Object.getOwnPropertyDescriptor(handle, 'reading')?.get !== undefined) return false;
-  if (symbolNamed(socket, 'session') !== undefined) return false;
+  if (!readBySockets.has(socket) && isReadByHttp2(socket)) return false;
   return !isParsed(socket) || socket.on !== net.Socket.prototype.on;
+}
+
+/** Those whose session was made to read the socket, and not its handle. */
+const readBySockets = new WeakSet<net.Socket>();
+
+export function readsSocket(socket: net.Socket): void {
+  readBySockets.add(socket);
+}
+
+/** An HTTP/2 session leaves itself on the socket whose handle it reads: by a symbol, or, as Node 20 to 24 do, by the name "undefined". */
+function isReadByHttp2(socket: net.Socket): boolean {
+  const own = socket as unknown as Record<string | symbol, object | null | undefined>;
+  const sessions = [...Object.getOwnPropertySymbols(socket), 'undefined'].map((key) => own[key]);
+  return sessions.some((value) => /^(Client|Server)Http2Session$/.test(value?.constructor?.name ?? ''));
 }
 
 const isParsed = (socket: net.Socket): boolean => (socket as Parsed).parser?._consumed === true;

@@ -1,6 +1,6 @@
 import http2 from 'node:http2';
 import net from 'node:net';
-import { onStream } from './js-stream.ts';
+import { carriesHttp2, onStream } from './js-stream.ts';
 import { mayMeet, replace } from './net.ts';
 import type { OwnRegion } from './region.ts';
 
@@ -8,6 +8,7 @@ type Options = http2.ClientSessionOptions & net.NetConnectOpts;
 
 /** Has a cleartext HTTP/2 session read a stream, not the TCP handle, where its peer may be in the region. Over TLS it reads TLS. */
 export function patchHttp2(own: OwnRegion): void {
+  if (!carriesHttp2) return;
   replace(http2, 'connect', (connect) => {
     return function (this: unknown, authority: unknown, ...values: unknown[]): unknown {
       const options = (typeof values[0] === 'object' && values[0] !== null ? values[0] : {}) as Options;

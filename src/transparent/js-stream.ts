@@ -1,6 +1,7 @@
 import type net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
+import { readsSocket } from '../net/take-over.ts';
 
 /** What is used of Node's class. */
 interface Stream extends net.Socket {
@@ -17,6 +18,20 @@ type JsStream = new (stream: net.Socket) => Stream;
 let found: JsStream | null = null;
 
 /**
+ * Whether HTTP/2 clients may read a stream. What a stream hands to a session is handed over within a turn of JavaScript, so that nobody
+ * hears of a response before all that came with it is processed; from Node 23 on, a short one is over by then, and its body lost.
+ */
+export const carriesHttp2 = Number.parseInt(process.versions.node, 10) <= 22;
+
+/** Whether a client of node:tls with these options may begin to speak HTTP/2, and must not do so over a stream. */
+export function mustReadHandle(options: { readonly ALPNProtocols?: unknown } | undefined): boolean {
+  if (carriesHttp2) return false;
+  // As names, or as they are sent.
+  const names = options?.ALPNProtocols;
+  return Array.isArray(names) ? names.includes('h2') : Buffer.isBuffer(names) && names.includes('\x02h2');
+}
+
+/**
  * A socket whose handle is any stream: Node's own, which it uses itself where TLS or HTTP/2 shall speak over what is no TCP
  * handle. Its class has no public name; a TLS socket on a stream has one.
  */
@@ -24,6 +39,7 @@ export function onStream(socket: net.Socket): Stream {
   found ??= find();
   const stream = new found(socket);
   answerAfterWrite(stream, socket);
+  readsSocket(socket);
   return stream;
 }
 

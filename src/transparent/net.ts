@@ -5,6 +5,7 @@ import { equip, type Internals } from '../net/methods.ts';
 import { Server } from '../net/server.ts';
 import { Socket } from '../net/socket.ts';
 import { isKnown, stateOf } from '../net/socket-state.ts';
+import { readsSocket } from '../net/take-over.ts';
 import { passOn } from './lower.ts';
 import { isNeighbour } from './neighbours.ts';
 import type { OwnRegion } from './region.ts';
@@ -106,7 +107,10 @@ function accepts(own: OwnRegion, server: net.Server, socket: unknown): void {
   if (own.mayMeet((directory) => isNeighbour(remoteAddress) || directory.anybodyAt(remoteAddress))) {
     near.add(socket);
     // An HTTP/2 session reads the handle for good, where it is one that it can read.
-    if (server.constructor.name === 'Http2Server') hideHandle(handle);
+    if (server.constructor.name === 'Http2Server') {
+      hideHandle(handle);
+      readsSocket(socket);
+    }
   }
   own.accepted(socket);
 }

@@ -2,7 +2,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import type { Internals } from '../net/methods.ts';
 import { isKnown } from '../net/socket-state.ts';
-import { onStream } from './js-stream.ts';
+import { mustReadHandle, onStream } from './js-stream.ts';
 import { carriedBy } from './lower.ts';
 import { isNear, mayMeet, normalized, replace } from './net.ts';
 import type { OwnRegion } from './region.ts';
@@ -23,8 +23,12 @@ export function patchTls(own: OwnRegion): void {
   const prototype = tls.TLSSocket.prototype as unknown as object;
   replace(prototype, '_wrapHandle', (wrapHandle) => {
     return function (this: tls.TLSSocket, wrap: unknown, handle: unknown, active: unknown): unknown {
+      const { _tlsOptions: mine } = this as unknown as {
+        readonly _tlsOptions?: Options & { isServer?: boolean };
+      };
       if (!(wrap instanceof net.Socket) || !isNear(wrap) || (wrap as Internals)._handle === null)
         return wrapHandle.call(this, wrap, handle, active);
+      if (!mine?.isServer && mustReadHandle(mine)) return wrapHandle.call(this, wrap, handle, active);
       // With a handle those who read before would hear nothing any more; as it is they would hear what is encrypted.
       wrap.removeAllListeners('data').removeAllListeners('readable');
       const stream = onStream(wrap);
@@ -46,7 +50,8 @@ export function patchTls(own: OwnRegion): void {
     return function (this: unknown, ...values: unknown[]): unknown {
       const [options, callback] = optionsOf(values);
       const { socket, path, onread, host, port, timeout } = options;
-      if (socket || path || onread || !mayMeet(own, host, port)) return connect.apply(this, values);
+      const plain = socket || path || onread || mustReadHandle(options);
+      if (plain || !mayMeet(own, host, port)) return connect.apply(this, values);
       const carrier = new net.Socket({ allowHalfOpen: options.allowHalfOpen === true });
       try {
         carrier.connect(options as net.SocketConnectOpts);

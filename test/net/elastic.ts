@@ -188,8 +188,10 @@ t.test('who carries much gets a larger channel, as long as nobody goes without',
   for (let i = 0; i < count; i++) callers.push(new Caller(connect({ port: peer.echo, host: '127.0.0.1' })));
   for (const caller of callers) caller.start();
   await until('room for all', () => onSharedMemory(callers) === callers.length, 100);
+  // `busy`: its next offer was there before what the peer hears on TCP of the end of the one before.
   t.ok(
-    stream.path === 'shared-memory' || ['resized', 'no-channel', 'unread'].includes(stream.pathReason),
+    stream.path === 'shared-memory' ||
+      ['resized', 'no-channel', 'unread', 'busy'].includes(stream.pathReason),
     stream.pathReason,
   );
 

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { ControlClient } from '../../src/host/control-client.ts';
-import { controlPath } from '../../src/host/control-path.ts';
+import { ControlClient } from '../../src/host/control/control-client.ts';
+import { controlPath } from '../../src/host/control/control-path.ts';
 import { createServer as createHost } from '../../src/host/index.ts';
 import { open, type Region } from '../../src/index.ts';
 import {

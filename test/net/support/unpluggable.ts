@@ -1,4 +1,4 @@
-import type { Backend, BackendKind, DoorbellPlace } from '../../../src/backend/backend.ts';
+import type { Backend, BackendKind, DoorbellPlace, MemoryFile, Part } from '../../../src/backend/backend.ts';
 import { openHost } from '../../../src/backend/host.ts';
 import { Region, type RegionOptions } from '../../../src/index.ts';
 import { IvshmemDevice } from '../../../src/ivshmem/index.ts';
@@ -7,7 +7,7 @@ import type { Mapping } from '../../../src/native/binding.ts';
 /** A peer over the server's socket that goes as a device of a VM does: last words, zero pages, the end of the socket. */
 class Unpluggable implements Backend {
   readonly #inner: Backend;
-  readonly #parts: Mapping[] = [];
+  readonly #parts: Part[] = [];
   readonly #removing: (() => void)[] = [];
   readonly #removed: (() => void)[] = [];
   #gone = false;
@@ -40,6 +40,14 @@ class Unpluggable implements Backend {
     const part = this.#inner.mapPart(offset, bytes);
     this.#parts.push(part);
     return part;
+  }
+
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#inner.mapWith((file) => {
+      const part = make(file);
+      this.#parts.push(part);
+      return part;
+    });
   }
 
   ring(peer: number, vector: number): void {
