@@ -12,6 +12,21 @@ function lifeOf(generation: number): number {
   return generation & EPOCH_MASK || 1;
 }
 
+interface Tables {
+  readonly slots: number;
+  readonly slotTablePage: number;
+}
+
+/** As the slot table says now: the server writes it before anybody hears of a leave, and before a member hears that it joined. */
+export function aliveIn(words: Int32Array, tables: Tables, slot: number, epoch: number): boolean {
+  if (!(slot > SERVER_SLOT && slot < tables.slots) || words.length === 0) return false;
+  const at = (tables.slotTablePage * PAGE_BYTES + slot * SLOT_BYTES) / 4;
+  // Acquire: pairs with the server's release of state, after the generation.
+  if (Atomics.load(words, at + SLOT_W.state) !== SLOT_ATTACHED) return false;
+  const generation = Atomics.load(words, at + SLOT_W.generation);
+  return generation !== 0 && lifeOf(generation) === epoch;
+}
+
 /** The members of a region as those who take part in its spaces. One for all spaces that a member has open. */
 export class AttachedParty implements Party {
   readonly slot: number;
@@ -29,25 +44,22 @@ export class AttachedParty implements Party {
     this.#stop = attachment.onControl(() => this.#wake());
   }
 
-  /** As the slot table says now: the server writes it before anybody hears of a leave, and before a member hears that it joined. */
   alive(slot: number, epoch: number): boolean {
     const { header, words, state } = this.#attachment;
-    if (state === 'closed' || !(slot > SERVER_SLOT && slot < header.slots)) return false;
-    const at = (header.slotTablePage * PAGE_BYTES + slot * SLOT_BYTES) / 4;
-    // Acquire: pairs with the server's release of state, after the generation.
-    if (Atomics.load(words, at + SLOT_W.state) !== SLOT_ATTACHED) return false;
-    const generation = Atomics.load(words, at + SLOT_W.generation);
-    return generation !== 0 && lifeOf(generation) === epoch;
+    return state !== 'closed' && aliveIn(words, header, slot, epoch);
   }
 
   /** Precondition, of pending.ts: what the member shall see was stored sequentially consistent before. */
-  notify(slot: number): void {
+  notify(slot: number, urgent = false): void {
     if (slot === this.slot) {
       this.#own ??= setImmediate(() => {
         this.#own = null;
         this.#wake();
       });
-    } else if (slot > SERVER_SLOT) this.#attachment.notify(slot, CONTROL_BIT);
+    } else if (slot > SERVER_SLOT) {
+      if (urgent) this.#attachment.alert(slot);
+      else this.#attachment.notify(slot, CONTROL_BIT);
+    }
   }
 
   onWake(callback: () => void): () => void {

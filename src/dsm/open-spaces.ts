@@ -2,10 +2,14 @@ import { attachmentOf } from '../channel/attachments.ts';
 import type { Region } from '../channel/index.ts';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { type Attachment, forEveryone, type MappedPart, type Membership } from '../membership/index.ts';
-import { PAGE_BYTES } from '../memory/layout.ts';
+import { OPEN_ANY, PAGE_BYTES } from '../memory/layout.ts';
 import { readSpace, type SpaceEntry } from '../memory/space-table.ts';
 import { AttachedParty } from './attached-party.ts';
 import { Space } from './space.ts';
+import { LOCKS_BYTES, LOCKS_PAGE_SHIFT, Locks } from './spread/locks.ts';
+import { locksName } from './spread/locks-name.ts';
+import { SpreadMapping } from './spread/mapping.ts';
+import { type SpreadParts, SpreadSpace } from './spread/space.ts';
 
 /** What is asked of the server for a space. */
 export interface Wanted {
@@ -14,6 +18,22 @@ export interface Wanted {
   readonly persistent: boolean;
   /** 0: whatever it has. */
   readonly bytes: number;
+  /** log2 of the page size of a spread space; 0: it is not to be one. */
+  readonly pageShift: number;
+  /** Whether one with pages of another size will do. */
+  readonly anyPage: boolean;
+  /** Of a spread space: with what synchronizes its members. */
+  readonly locks: boolean;
+}
+
+type AnySpace = Space | SpreadSpace;
+
+/** What keeps a space that is there, with pages of that size (0: not spread), from being the one wanted; null: nothing. */
+export function difference({ pageShift, anyPage }: Wanted, found: number): string | null {
+  if (pageShift > 0 && found === 0) return 'it is not spread over hosts';
+  if (pageShift === 0 && found > 0) return 'it is spread over hosts';
+  if (!anyPage && pageShift !== found) return `its pages have ${2 ** found} bytes`;
+  return null;
 }
 
 /** The spaces that one member has open, by name. */
@@ -21,7 +41,7 @@ export class OpenSpaces {
   readonly #region: Region;
   readonly #attachment: Attachment;
   readonly #party: AttachedParty;
-  readonly #spaces = new Map<string, Space>();
+  readonly #spaces = new Map<string, AnySpace>();
   #membership: Promise<Membership> | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -34,50 +54,119 @@ export class OpenSpaces {
   }
 
   /** One after the other, so that nobody opens what somebody else here is about to have. */
-  open(name: string, wanted: Wanted, admits: (space: Space) => void): Promise<Space> {
+  open(name: string, wanted: Wanted, admits: (space: AnySpace) => void): Promise<AnySpace> {
     const turn = this.#turn.then(async () => {
       const known = this.#spaces.get(name);
-      if (known === undefined) return this.#open(name, wanted);
-      admits(known);
-      known.hold();
-      return known;
+      if (known !== undefined) admits(known);
+      const space = known ?? (await this.#open(name, wanted));
+      if (wanted.locks && space.spread && !space.locked) {
+        try {
+          space.lockWith(await this.#openLocks(name, wanted.persistent));
+        } catch (error) {
+          if (known === undefined) this.#attachment.background(space.close());
+          throw error;
+        }
+      }
+      known?.hold();
+      return space;
     });
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  async #open(name: string, wanted: Wanted): Promise<Space> {
+  /** The space with the objects of a spread one, in the hands of nobody else. */
+  async #openLocks(of: string, persistent: boolean): Promise<Locks> {
+    const name = locksName(of);
+    if (this.#spaces.has(name)) throw new IvshmemError('ERR_IVSHMEM_SPACE_EXISTS', this.#about(name));
+    const pages = { bytes: LOCKS_BYTES, pageShift: LOCKS_PAGE_SHIFT, anyPage: false };
+    const space = await this.#open(name, { mode: OPEN_ANY, persistent, ...pages, locks: false }, true);
+    if (!space.spread) throw new IvshmemError('ERR_IVSHMEM_SPREAD_SYNC', { kind: 'space', name: of });
+    try {
+      return await Locks.open(this.#about(name).operation, {
+        name: of,
+        mapping: space.mapping,
+        release: () => space.close(),
+        shut: () => space.shut(),
+        waiting: (change) => this.#attachment.wait(change),
+      });
+    } catch (error) {
+      this.#attachment.background(space.close());
+      throw error;
+    }
+  }
+
+  #about(name: string): { operation: string; on: string } {
+    return { operation: `open the space ${name}`, on: this.#attachment.device.on };
+  }
+
+  async #open(name: string, wanted: Wanted, whole = false): Promise<AnySpace> {
     const attachment = this.#attachment;
     const operation = `open the space ${name}`;
     attachment.check(operation);
     await this.#watch();
     const reply = await attachment.control.openSpace(name, wanted);
-    const release = (): Promise<void> => this.#release(reply.space, reply.generation);
+    let held = true;
+    const release = async (): Promise<void> => {
+      if (held) await this.#release(reply.space, reply.generation);
+      held = false;
+    };
     try {
       attachment.check(operation);
       const entry = readSpace(attachment.words, attachment.header, reply.space);
       if (entry === null || !isReply(entry, name, reply) || entry.bytes < wanted.bytes)
         throw new IvshmemError('ERR_IVSHMEM_SPACE_TABLE', { operation, on: attachment.device.on });
-      const { system, user } = this.#map(entry, operation);
-      const space = new Space({
+      const parts = {
         name,
         created: reply.created,
         persistent: entry.persistent,
-        system,
-        user,
-        party: this.#party,
-        waiting: (change) => attachment.wait(change),
         release: () => {
-          this.#spaces.delete(name);
+          if (this.#spaces.get(name) === space) this.#spaces.delete(name);
           return release();
         },
-      });
+      };
+      const space: AnySpace = await this.#make(entry, operation, { ...wanted, whole }, parts);
       this.#spaces.set(name, space);
+      // Others may have the memory, and whoever opens the name here wants the next one.
+      if (space.spread) space.mapping.onRemoved(() => attachment.background(parts.release()));
       return space;
     } catch (error) {
       attachment.background(release());
       throw error;
     }
+  }
+
+  async #make(
+    entry: SpaceEntry,
+    operation: string,
+    wanted: Wanted & { readonly whole: boolean },
+    parts: Omit<SpreadParts, 'mapping'>,
+  ): Promise<AnySpace> {
+    const attachment = this.#attachment;
+    if (!entry.spread) {
+      this.#compare(operation, wanted, 0);
+      const { system, user } = this.#map(entry, operation);
+      const waiting = (change: 1 | -1): void => attachment.wait(change);
+      const at = entry.firstPage * PAGE_BYTES;
+      return new Space({ ...parts, system, user, party: this.#party, attachment, at, waiting });
+    }
+    const [at, bytes] = [entry.firstPage * PAGE_BYTES, entry.pages * PAGE_BYTES];
+    const { whole } = wanted;
+    const mapping = await SpreadMapping.open(attachment, operation, { at, bytes, size: entry.bytes, whole });
+    try {
+      // The region may have been left meanwhile.
+      attachment.check(operation);
+      this.#compare(operation, wanted, Math.log2(mapping.pageBytes));
+      return new SpreadSpace({ ...parts, mapping });
+    } catch (error) {
+      mapping.close();
+      throw error;
+    }
+  }
+
+  #compare(operation: string, wanted: Wanted, pageShift: number): void {
+    const found = difference(wanted, pageShift);
+    const { on } = this.#attachment.device;
+    if (found !== null) throw new IvshmemError('ERR_IVSHMEM_SPREAD_DIFFERS', { operation, on, found });
   }
 
   #map(entry: SpaceEntry, operation: string): { system: MappedPart; user: MappedPart } {

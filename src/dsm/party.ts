@@ -4,8 +4,11 @@ export interface Party {
   readonly epoch: number;
   /** Whether that member is (still) here. */
   alive(slot: number, epoch: number): boolean;
-  /** Wakes the member in a slot: it looks at all it waits for again. */
-  notify(slot: number): void;
+  /**
+   * Wakes the member in a slot: it looks at all it waits for again. `urgent`: one of its threads waits, which may sleep while its event loop
+   * is busy.
+   */
+  notify(slot: number, urgent?: boolean): void;
   /** Called when this member was notified, or any member left. Returns how to stop. */
   onWake(callback: () => void): () => void;
 }

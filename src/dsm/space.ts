@@ -1,16 +1,13 @@
 import { IvshmemError } from '../errors/index.ts';
-import type { MappedPart } from '../membership/index.ts';
+import type { Attachment, MappedPart } from '../membership/index.ts';
 import { Heap } from './heap/heap.ts';
 import type { Party } from './party.ts';
 import { setSpaceMemory, spaceMemory } from './space-memory.ts';
-import type { Barrier } from './sync/barrier.ts';
-import type { Condition } from './sync/condition.ts';
-import type { Counter } from './sync/counter.ts';
-import type { Mutex } from './sync/mutex.ts';
-import type { Once } from './sync/once.ts';
-import type { RwLock } from './sync/rwlock.ts';
-import type { Semaphore } from './sync/semaphore.ts';
+import { NamedObjects } from './sync/named-objects.ts';
 import { Synchronization } from './sync/synchronization.ts';
+import { refused } from './threads/attach.ts';
+import type { SpaceShare } from './threads/share.ts';
+import { Sharing } from './threads/sharing.ts';
 
 /** What a space is made of. */
 export interface SpaceParts {
@@ -20,6 +17,9 @@ export interface SpaceParts {
   readonly system: MappedPart;
   readonly user: MappedPart;
   readonly party: Party;
+  readonly attachment: Attachment;
+  /** Where `system` is in the region, bytes; `user` follows. */
+  readonly at: number;
   /** Tells the server that this member holds it no more. */
   release(): Promise<void>;
   waiting(change: 1 | -1): void;
@@ -29,7 +29,8 @@ export interface SpaceParts {
  * Memory that all members of a region see which opened it by the same name. `buffer` is an ArrayBuffer like any other: other members store to
  * it at any time, and what order they see stores in is for Atomics, or for the objects that synchronize.
  */
-export class Space {
+export class Space extends NamedObjects {
+  readonly spread = false;
   readonly name: string;
   /** Size in bytes, also when it is closed. */
   readonly byteLength: number;
@@ -44,9 +45,11 @@ export class Space {
   #holds = 1;
   #synchronization: Synchronization | null = null;
   #heap: Heap | null = null;
+  #sharing: Sharing | null = null;
 
   /** Made by openSpace. */
   constructor(parts: SpaceParts) {
+    super();
     const { name, created, persistent, system, user, party } = parts;
     this.#parts = parts;
     this.name = name;
@@ -84,54 +87,42 @@ export class Space {
     }
   }
 
-  /** One at a time. As with all that follow: found by its name, and made when there is none (docs/dsm-synchronization.md). */
-  mutex(name: string): Mutex {
-    return this.#sync('mutex', name).mutex(name);
-  }
-
-  /** Many readers or one writer. */
-  rwlock(name: string): RwLock {
-    return this.#sync('rwlock', name).rwlock(name);
-  }
-
-  /** Permits; `initial` (default 0) of them when it is made. */
-  semaphore(name: string, options?: { readonly initial?: number }): Semaphore {
-    return this.#sync('semaphore', name).semaphore(name, options);
-  }
-
-  /** Waiting for what a mutex protects to change. */
-  condition(name: string): Condition {
-    return this.#sync('condition', name).condition(name);
-  }
-
-  /** `parties` wait for each other, again and again. */
-  barrier(name: string, options: { readonly parties: number }): Barrier {
-    return this.#sync('barrier', name).barrier(name, options);
-  }
-
-  /** A 64-bit number to add to, and to wait for. */
-  counter(name: string): Counter {
-    return this.#sync('counter', name).counter(name);
-  }
-
-  /** Something done once. */
-  once(name: string): Once {
-    return this.#sync('once', name).once(name);
-  }
-
   /** Memory by the piece. It takes the whole of `buffer`, and the first use in the life of the space makes it. */
   heap(): Heap {
-    const sync = this.#sync('heap', 'heap');
+    const sync = this.keeper('heap', 'heap');
     this.#heap ??= new Heap(spaceMemory(this), sync);
     return this.#heap;
   }
 
-  #sync(kind: string, name: string): Synchronization {
+  /**
+   * What other threads of this process (workers) need to use the space, by attachSpace(): plain data for postMessage or workerData, good
+   * until this space is closed. Errors: ERR_IVSHMEM_SHARE, ERR_IVSHMEM_SYNC_CLOSED.
+   */
+  share(): SpaceShare {
+    if (this.#sharing === null) {
+      const sync = this.keeper('share', this.name);
+      const { attachment, at, system } = this.#parts;
+      const { name, created, persistent, byteLength: bytes } = this;
+      const systemBytes = system.buffer.byteLength;
+      try {
+        this.#sharing = new Sharing({ name, created, persistent, attachment, at, systemBytes, bytes }, sync);
+      } catch (cause) {
+        throw refused(name, (cause as Error).message, cause);
+      }
+    }
+    return this.#sharing.share;
+  }
+
+  protected override keeper(kind: string, name: string): Synchronization {
     if (this.closed) throw new IvshmemError('ERR_IVSHMEM_SYNC_CLOSED', { kind, name });
     if (this.#synchronization === null) {
       const memory = spaceMemory(this);
       const sync = new Synchronization(memory, (change) => memory.waiting(change));
-      memory.onClosed(() => sync.close());
+      memory.onClosed(() => {
+        // Cut off before others hear that what they held is left behind: none of them writes to what somebody else has by then.
+        this.#sharing?.close();
+        sync.close();
+      });
       this.#synchronization = sync;
     }
     return this.#synchronization;

@@ -45,6 +45,32 @@ export const dsmSyncErrors = {
     remedy: 'Open the space again.',
     kind: 'failure',
   },
+  ERR_IVSHMEM_SYNC_BLOCKS: {
+    attempted: 'block this thread for the {kind} "{name}" of a space',
+    why: 'it opened the space, or is the main thread: its event loop would stand still',
+    remedy:
+      'Use the method that returns a promise; or attach the space in a worker (`attachSpace(space.share())`), in the main thread with `mayBlock: true`.',
+    kind: 'usage',
+  },
+  ERR_IVSHMEM_SYNC_ITSELF: {
+    attempted: 'block this thread for the {kind} "{name}" of a space',
+    why: 'this thread has it: it would wait for itself for ever',
+    remedy: 'Release it first. Nothing here is recursive.',
+    kind: 'usage',
+  },
+  ERR_IVSHMEM_SHARE: {
+    attempted: '{operation}',
+    why: '{why}',
+    remedy:
+      'Give a thread of the same process what `space.share()` returned, while the space is open there. At most 255 slots and threads take part in a space.',
+    kind: 'failure',
+  },
+  ERR_IVSHMEM_SYNC_GONE: {
+    attempted: 'synchronize the members of the space {name}',
+    why: 'what they use for it is gone: {why}',
+    remedy: 'Nothing is held or waited for any more. Close the space in all members, and begin anew.',
+    kind: 'failure',
+  },
   ERR_IVSHMEM_SYNC_DAMAGED: {
     attempted: 'use the {kind} "{name}" of a space',
     why: 'the table of named objects makes no sense',

@@ -6,10 +6,12 @@ import { type Entry, fill, type Parameters } from './define.ts';
 import { deviceErrors } from './device.ts';
 import { dsmErrors } from './dsm.ts';
 import { dsmSyncErrors } from './dsm-sync.ts';
+import { hostsErrors } from './hosts.ts';
 import { membershipErrors } from './membership.ts';
 import { migrateErrors } from './migrate.ts';
 import { regionErrors } from './region.ts';
 import { serverErrors } from './server.ts';
+import { studyErrors } from './study.ts';
 import { tunErrors } from './tun.ts';
 import { vfioErrors } from './vfio.ts';
 import { virtioErrors } from './virtio.ts';
@@ -32,6 +34,8 @@ export const catalogue = {
   ...tunErrors,
   ...migrateErrors,
   ...dsmSyncErrors,
+  ...hostsErrors,
+  ...studyErrors,
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

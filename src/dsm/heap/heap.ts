@@ -27,13 +27,15 @@ export interface HeapStatistics {
  */
 export class Heap {
   readonly #words: Int32Array;
+  readonly #sync: Synchronization;
   readonly #lock: HeapLock;
   readonly #tx: Transaction;
   readonly #blocks: Blocks;
   readonly #units: number;
   readonly buffer: ArrayBuffer;
 
-  constructor(memory: SpaceMemory, sync: Synchronization, patienceMs: number = PATIENCE_MS) {
+  constructor(memory: Pick<SpaceMemory, 'buffer'>, sync: Synchronization, patienceMs: number = PATIENCE_MS) {
+    this.#sync = sync;
     const bytes = memory.buffer.byteLength;
     if (bytes < LEAST_BYTES || bytes > MOST_BYTES) throw new IvshmemError('ERR_IVSHMEM_HEAP_SIZE', { bytes });
     this.buffer = memory.buffer;
@@ -45,6 +47,7 @@ export class Heap {
     this.#lock = new HeapLock(sync.words, word, sync.lives, patienceMs);
     this.#lock.take('make a heap');
     try {
+      this.#requireIntact();
       // Who died while making it has not said that it is made: it is made again.
       if (Atomics.load(sync.words, word + MADE) === 0) {
         this.#words.fill(0, 0, HEAP_W.journal + 1);
@@ -168,6 +171,7 @@ export class Heap {
   #change<T>(operation: string, change: () => T): T {
     this.#lock.take(operation);
     try {
+      this.#requireIntact();
       // A length in the journal is a dead owner's: what it had decided is done first.
       if (!this.#tx.recover() || this.#words[HEAP_W.units] !== this.#units) throw new Damaged(0);
       this.#tx.begin();
@@ -181,6 +185,11 @@ export class Heap {
     } finally {
       this.#lock.give();
     }
+  }
+
+  /** The lock may have been taken in memory that nobody else sees. */
+  #requireIntact(): void {
+    if (!this.#sync.intact && this.#sync.failure !== null) throw this.#sync.failure;
   }
 
   /** The word of a pointer at a byte offset. */

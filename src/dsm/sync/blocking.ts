@@ -1,8 +1,14 @@
+import { IvshmemError } from '../../errors/index.ts';
 import { SyncObject } from './object.ts';
 
 /** How long to wait: until aborted (the promise rejects with the signal's reason), or for `timeout` milliseconds. */
 export interface WaitOptions {
   readonly signal?: AbortSignal;
+  readonly timeout?: number;
+}
+
+/** How long a thread is blocked at most, milliseconds. */
+export interface BlockOptions {
   readonly timeout?: number;
 }
 
@@ -17,6 +23,8 @@ interface Waiter {
 /** Called when a waiter gives up, with whether it was the first: undoes what it began. What it returns, if not undefined, is had after all. */
 export type Withdraw = (first: boolean) => unknown;
 
+/** A blocked thread looks again so often without being woken, milliseconds: also the time in which terminate() of a worker ends it. */
+const SLICE_MS = 100;
 /** Looks in a row before the rest of the event loop has its turn. */
 const LOOKS = 100;
 
@@ -30,6 +38,7 @@ const LOOKS = 100;
  */
 export abstract class Blocking extends SyncObject {
   readonly #queue: Waiter[] = [];
+  #fetching = false;
   /** First come, first served; else everybody gets what is there, and attempts have to be without effect. */
   protected readonly ordered: boolean = true;
 
@@ -85,7 +94,74 @@ export abstract class Blocking extends SyncObject {
     });
   }
 
+  /**
+   * As block(), but it is this thread that waits, ahead of what waits in it with promises: they cannot go on meanwhile. `begun` is called
+   * when the thread is in the set of waiters.
+   */
+  protected blockSync<T>(
+    attempt: () => T | undefined,
+    options?: BlockOptions,
+    withdraw?: Withdraw,
+    begun?: () => void,
+  ): T | undefined {
+    let outcome: { readonly value?: unknown; readonly error?: unknown } | undefined;
+    const waiter: Waiter = {
+      attempt,
+      withdraw,
+      given: (value) => {
+        outcome ??= { value };
+      },
+      refused: (error) => {
+        outcome ??= { error };
+      },
+    };
+    const deadline = performance.now() + (options?.timeout ?? Number.POSITIVE_INFINITY);
+    this.#queue.unshift(waiter);
+    this.around.waits(this, true);
+    this.service();
+    try {
+      begun?.();
+    } catch (error) {
+      this.#giveUp(waiter, () => waiter.given(undefined));
+      throw error;
+    }
+    while (outcome === undefined) {
+      const left = deadline - performance.now();
+      if (left > 0) {
+        this.around.sleep(Math.min(left, SLICE_MS));
+        this.service();
+      } else this.#giveUp(waiter, () => waiter.given(undefined));
+    }
+    if ('error' in outcome) throw outcome.error;
+    return outcome.value as T | undefined;
+  }
+
+  /** For what takes no part of `block`: this thread may be blocked, and the space is open. */
+  protected requireBlocking(): void {
+    this.requireOpen();
+    this.around.requireBlocking(this.kind, this.name);
+  }
+
+  /** This thread would wait for itself. */
+  protected selfish(): IvshmemError {
+    return new IvshmemError('ERR_IVSHMEM_SYNC_ITSELF', { kind: this.kind, name: this.name });
+  }
+
   override service(): void {
+    if (this.resident) {
+      this.#service();
+      return;
+    }
+    if (this.#fetching) return;
+    this.#fetching = true;
+    void this.present(() => this.#service())
+      .catch((error: Error) => this.abandon(error))
+      .finally(() => {
+        this.#fetching = false;
+      });
+  }
+
+  #service(): void {
     try {
       for (let looks = 0; this.#queue.length > 0; looks++) {
         // A state that others change all the time, or a member that writes nonsense.
@@ -114,6 +190,7 @@ export abstract class Blocking extends SyncObject {
         n++;
         continue;
       }
+      this.requireIntact();
       this.#queue.splice(n, 1);
       waiter.given(value);
       served++;

@@ -1,5 +1,5 @@
 import { IvshmemError } from '../../errors/index.ts';
-import { Blocking, type WaitOptions } from './blocking.ts';
+import { Blocking, type BlockOptions, type WaitOptions } from './blocking.ts';
 import type { Kind } from './layout.ts';
 import type { Mutex } from './mutex.ts';
 
@@ -40,6 +40,22 @@ export class Condition extends Blocking {
     await mutex.lock();
     if ('error' in outcome) throw outcome.error;
     return outcome.value;
+  }
+
+  /** wait(), for a thread that attached the space: blocks it, also until it has the mutex again. Errors: ERR_IVSHMEM_SYNC_BLOCKS. */
+  waitSync(mutex: Mutex, options?: BlockOptions): boolean {
+    this.requireBlocking();
+    if (!mutex.held)
+      throw new IvshmemError('ERR_IVSHMEM_SYNC_NOT_HELD', { kind: mutex.kind, name: mutex.name });
+    const seen = Atomics.load(this.words, this.state);
+    const woken = this.blockSync(
+      () => (Atomics.load(this.words, this.state) !== seen ? true : undefined),
+      options,
+      undefined,
+      () => mutex.unlock(),
+    );
+    mutex.lockSync();
+    return woken ?? false;
   }
 
   /** Wakes one member that waits. */

@@ -1,4 +1,4 @@
-import { Blocking, type WaitOptions } from './blocking.ts';
+import { Blocking, type BlockOptions, type WaitOptions } from './blocking.ts';
 import { type Kind, OBJECT_W } from './layout.ts';
 
 /** A signed 64-bit number that wraps, and waiting for it to become large enough. A death does nothing to it. */
@@ -11,7 +11,9 @@ export class Counter extends Blocking {
 
   get value(): bigint {
     this.requireOpen();
-    return Atomics.load(this.#value, 0);
+    const value = Atomics.load(this.#value, 0);
+    this.requireIntact();
+    return value;
   }
 
   /** Adds (or takes away); the value after it. */
@@ -19,6 +21,7 @@ export class Counter extends Blocking {
     this.requireOpen();
     const by = BigInt(amount);
     const value = Atomics.add(this.#value, 0, by) + by;
+    this.requireIntact();
     this.#changed();
     return BigInt.asIntN(64, value);
   }
@@ -27,6 +30,7 @@ export class Counter extends Blocking {
   set(value: bigint | number): bigint {
     this.requireOpen();
     const before = Atomics.exchange(this.#value, 0, BigInt(value));
+    this.requireIntact();
     this.#changed();
     return before;
   }
@@ -42,7 +46,21 @@ export class Counter extends Blocking {
       return value >= wanted ? value : undefined;
     };
     this.requireOpen();
-    return attempt() ?? this.block(attempt, options);
+    const value = this.resident ? attempt() : undefined;
+    this.requireIntact();
+    return value ?? this.block(attempt, options);
+  }
+
+  /** reach(), for a thread that attached the space: blocks it. Errors: ERR_IVSHMEM_SYNC_BLOCKS. */
+  reachSync(least: bigint | number, options?: BlockOptions & { readonly timeout?: undefined }): bigint;
+  reachSync(least: bigint | number, options?: BlockOptions): bigint | undefined;
+  reachSync(least: bigint | number, options?: BlockOptions): bigint | undefined {
+    const wanted = BigInt(least);
+    this.requireBlocking();
+    return this.blockSync(() => {
+      const value = Atomics.load(this.#value, 0);
+      return value >= wanted ? value : undefined;
+    }, options);
   }
 
   #changed(): void {

@@ -1,5 +1,5 @@
 import type { SpaceMemory } from '../party.ts';
-import { LIFE_W, LIFE_WORDS, LIVES_W } from './layout.ts';
+import { LIFE_W, LIFE_WORDS, LIVES_W, SITTING_DOWN } from './layout.ts';
 
 const MOST_LIVES = 0x7ffffe;
 
@@ -9,6 +9,9 @@ const MOST_LIVES = 0x7ffffe;
  * the space. The lowest bit is free for a flag; 0 is nobody, because slot 0 is the server's.
  *
  * Only whoever holds a slot writes its four words. Loads and stores are sequentially consistent.
+ *
+ * A thread that uses the space beside the member's own has a seat, a number that is no slot, and a life there: it is here for as long as its
+ * member is, or until its end.
  */
 export class Lives {
   readonly #words: Int32Array;
@@ -27,8 +30,19 @@ export class Lives {
     return this.#token;
   }
 
+  /** Whether the memory says that this member is here. */
+  get present(): boolean {
+    return Atomics.load(this.#words, this.#mine + LIFE_W.present) === 1;
+  }
+
   get slot(): number {
     return this.#memory.party.slot;
+  }
+
+  /** The slot of the member whose thread has a seat; what is a slot already stays what it is. */
+  memberOf(slot: number): number {
+    const owner = Atomics.load(this.#words, LIVES_W + slot * LIFE_WORDS + LIFE_W.owner);
+    return owner === 0 ? slot : owner >>> 24;
   }
 
   /**
@@ -68,9 +82,16 @@ export class Lives {
     const at = LIVES_W + slot * LIFE_WORDS;
     if (life === 0 || Atomics.load(words, at + LIFE_W.life) !== life) return false;
     if (Atomics.load(words, at + LIFE_W.present) !== 1) return false;
+    const owner = Atomics.load(words, at + LIFE_W.owner);
+    if ((owner & SITTING_DOWN) !== 0) return false;
     const epoch = Atomics.load(words, at + LIFE_W.epoch);
-    return (
-      this.#memory.party.alive(slot, epoch >>> 0) && Atomics.load(words, at + LIFE_W.life) === life // see begin()
-    );
+    const here = owner === 0 ? this.#memory.party.alive(slot, epoch >>> 0) : this.#memberHere(owner);
+    return here && Atomics.load(words, at + LIFE_W.life) === life; // see begin()
+  }
+
+  #memberHere(owner: number): boolean {
+    // A thread belongs to a member, whatever the memory says: never to another thread.
+    const beyond = Atomics.load(this.#words, LIVES_W + (owner >>> 24) * LIFE_WORDS + LIFE_W.owner);
+    return beyond === 0 && this.alive(owner);
   }
 }

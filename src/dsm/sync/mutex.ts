@@ -1,4 +1,4 @@
-import { Blocking, type WaitOptions } from './blocking.ts';
+import { Blocking, type BlockOptions, type WaitOptions } from './blocking.ts';
 import { Held } from './held.ts';
 import { type Kind, WAITED } from './layout.ts';
 
@@ -30,11 +30,14 @@ export class Mutex extends Blocking {
     this.requireOpen();
     // Acquire: pairs with the release in unlock(), of whoever had it before.
     if (Atomics.compareExchange(this.words, this.state, 0, this.lives.token) === 0) {
+      this.requireIntact();
       this.#held = true;
       this.#abandoned = false;
       return true;
     }
-    return !this.#held && this.#take();
+    const taken = !this.#held && this.#take();
+    this.requireIntact();
+    return taken;
   }
 
   /** Gives back what tryLock() took. Errors: ERR_IVSHMEM_SYNC_NOT_HELD, ERR_IVSHMEM_SYNC_LOST. */
@@ -54,9 +57,22 @@ export class Mutex extends Blocking {
   lock(options?: WaitOptions): Promise<Held | undefined>;
   async lock(options?: WaitOptions): Promise<Held | undefined> {
     options?.signal?.throwIfAborted();
-    if (this.waiting === 0 && this.tryLock()) return this.#hold();
+    if (this.waiting === 0 && this.resident && this.tryLock()) return this.#hold();
     this.requireOpen();
     return this.block(() => (!this.#held && this.#take() ? this.#hold() : undefined), options);
+  }
+
+  /**
+   * lock(), for a thread that attached the space: blocks it. Errors: ERR_IVSHMEM_SYNC_BLOCKS in a thread that must not be blocked,
+   * ERR_IVSHMEM_SYNC_ITSELF when this thread holds it.
+   */
+  lockSync(options?: BlockOptions & { readonly timeout?: undefined }): Held;
+  lockSync(options?: BlockOptions): Held | undefined;
+  lockSync(options?: BlockOptions): Held | undefined {
+    this.requireBlocking();
+    if (this.#held) throw this.selfish();
+    if (this.tryLock()) return this.#hold();
+    return this.blockSync(() => (!this.#held && this.#take() ? this.#hold() : undefined), options);
   }
 
   #hold(): Held {

@@ -1,5 +1,4 @@
 import { IvshmemError } from '../../errors/index.ts';
-import type { Party } from '../party.ts';
 import { type Kind, OBJECT_W, OBJECT_WORDS, OBJECTS_W } from './layout.ts';
 import type { Lives } from './lives.ts';
 import { SlotSet } from './slot-set.ts';
@@ -8,9 +7,23 @@ import { SlotSet } from './slot-set.ts';
 export interface Surroundings {
   readonly words: Int32Array;
   readonly lives: Lives;
-  readonly party: Party;
+  /** Wakes whoever has that slot, or seat. */
+  notify(slot: number): void;
+  /** Throws where a thread must not be blocked. */
+  requireBlocking(kind: Kind, name: string): void;
+  /** Blocks this thread until it is woken, or so many milliseconds. Only after requireBlocking(). */
+  sleep(ms: number): void;
   /** False once the space was closed. */
   readonly open: boolean;
+  /** False: what was done last was done to memory that nobody else sees, and `failure` says why. */
+  readonly intact: boolean;
+  readonly failure: Error | null;
+  /** The memory stays where it is, so that looking at it again and again takes it away from nobody. */
+  readonly stays: boolean;
+  /** Whether the memory of an object (an index of words) is here, as on one host always. */
+  resident(object: number): boolean;
+  /** Has it here until that is disposed of. */
+  fetch(object: number): Promise<Disposable>;
   /** An object has begun, or ceased, to have somebody waiting: only those are looked at when this member is woken. */
   waits(object: SyncObject, waiting: boolean): void;
 }
@@ -52,15 +65,41 @@ export abstract class SyncObject {
     if (!this.around.open) throw this.closed();
   }
 
-  closed(cause?: unknown): IvshmemError {
+  closed(cause?: unknown): Error {
+    if (this.around.failure !== null) return this.around.failure;
     return new IvshmemError('ERR_IVSHMEM_SYNC_CLOSED', { kind: this.kind, name: this.name }, { cause });
+  }
+
+  /** Whether looking at the object would not make the event loop wait. */
+  protected get resident(): boolean {
+    return this.around.resident(this.at);
+  }
+
+  /** Does it where the memory is here; at once, if it is. */
+  protected async present<T>(action: () => T): Promise<T> {
+    if (this.resident) return action();
+    const pin = await this.around.fetch(this.at).catch((error: unknown) => {
+      throw this.around.open ? error : this.closed(error);
+    });
+    try {
+      this.requireOpen();
+      return action();
+    } finally {
+      pin[Symbol.dispose]();
+    }
+  }
+
+  /** After something was taken, or read. */
+  protected requireIntact(): void {
+    if (!this.around.intact) throw this.closed();
   }
 
   protected notHeld(): IvshmemError {
     return new IvshmemError('ERR_IVSHMEM_SYNC_NOT_HELD', { kind: this.kind, name: this.name });
   }
 
-  protected lost(): IvshmemError {
+  protected lost(): Error {
+    if (!this.around.intact) return this.closed();
     return new IvshmemError('ERR_IVSHMEM_SYNC_LOST', { kind: this.kind, name: this.name });
   }
 
@@ -80,6 +119,6 @@ export abstract class SyncObject {
 
   protected wake(slot: number): void {
     if (slot === this.lives.slot) queueMicrotask(() => this.around.open && this.service());
-    else this.around.party.notify(slot);
+    else this.around.notify(slot);
   }
 }

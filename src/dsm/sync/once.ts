@@ -1,4 +1,4 @@
-import { Blocking, type WaitOptions } from './blocking.ts';
+import { Blocking, type BlockOptions, type WaitOptions } from './blocking.ts';
 import type { Kind } from './layout.ts';
 
 /** No token: tokens of members are even. */
@@ -10,7 +10,9 @@ export class Once extends Blocking {
 
   get done(): boolean {
     this.requireOpen();
-    return Atomics.load(this.words, this.state) === DONE;
+    const done = Atomics.load(this.words, this.state) === DONE;
+    this.requireIntact();
+    return done;
   }
 
   /**
@@ -34,8 +36,30 @@ export class Once extends Blocking {
     return true;
   }
 
+  /**
+   * run(), for a thread that attached the space: blocks it while another is at it. `action` is done when it returns. Errors as those of
+   * Mutex.lockSync().
+   */
+  runSync(action: () => void, options?: BlockOptions): boolean | undefined {
+    this.requireBlocking();
+    if (Atomics.load(this.words, this.state) === this.lives.token) throw this.selfish();
+    const chosen = this.blockSync(() => this.#choose(), options);
+    if (chosen === undefined) return undefined;
+    if (!chosen.run) return false;
+    try {
+      action();
+    } catch (error) {
+      if (this.around.open) this.#end(0);
+      throw error;
+    }
+    this.requireOpen();
+    this.#end(DONE);
+    return true;
+  }
+
   #end(state: number): void {
     const { token } = this.lives;
+    this.requireIntact();
     if (Atomics.compareExchange(this.words, this.state, token, state) !== token) throw this.lost();
     this.wakeAll();
   }

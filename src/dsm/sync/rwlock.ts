@@ -1,4 +1,4 @@
-import { Blocking, type WaitOptions } from './blocking.ts';
+import { Blocking, type BlockOptions, type WaitOptions } from './blocking.ts';
 import { Held } from './held.ts';
 import { type Kind, OBJECT_W, WAITED } from './layout.ts';
 import { SlotSet } from './slot-set.ts';
@@ -26,7 +26,8 @@ export class RwLock extends Blocking {
     options?.signal?.throwIfAborted();
     this.requireOpen();
     // First come, first served within this process.
-    const held = this.waiting === 0 ? this.#enter() : undefined;
+    const held = this.waiting === 0 && this.resident ? this.#enter() : undefined;
+    this.requireIntact();
     return held ?? this.block(() => this.#enter(), options);
   }
 
@@ -37,6 +38,30 @@ export class RwLock extends Blocking {
     options?.signal?.throwIfAborted();
     this.requireOpen();
     return this.block(
+      () => this.#exclude(),
+      options,
+      (first) => (first ? this.#retreat() : undefined),
+    );
+  }
+
+  /** read(), for a thread that attached the space: blocks it. Errors as those of Mutex.lockSync(). */
+  readSync(options?: BlockOptions & { readonly timeout?: undefined }): Held;
+  readSync(options?: BlockOptions): Held | undefined;
+  readSync(options?: BlockOptions): Held | undefined {
+    this.requireBlocking();
+    if (this.#writing) throw this.selfish();
+    const held = this.#enter();
+    this.requireIntact();
+    return held ?? this.blockSync(() => this.#enter(), options);
+  }
+
+  /** write(), likewise. */
+  writeSync(options?: BlockOptions & { readonly timeout?: undefined }): Held;
+  writeSync(options?: BlockOptions): Held | undefined;
+  writeSync(options?: BlockOptions): Held | undefined {
+    this.requireBlocking();
+    if (this.#writing || this.#reading > 0) throw this.selfish();
+    return this.blockSync(
       () => this.#exclude(),
       options,
       (first) => (first ? this.#retreat() : undefined),

@@ -1,5 +1,5 @@
 import { IvshmemError } from '../../errors/index.ts';
-import { Blocking, type WaitOptions } from './blocking.ts';
+import { Blocking, type BlockOptions, type WaitOptions } from './blocking.ts';
 import { type Kind, WAITED } from './layout.ts';
 
 export const MOST_PERMITS = 2 ** 30 - 1;
@@ -14,20 +14,30 @@ export class Semaphore extends Blocking {
   /** Permits that can be taken now. */
   get value(): number {
     this.requireOpen();
-    return Atomics.load(this.words, this.state) >>> 1;
+    const permits = Atomics.load(this.words, this.state) >>> 1;
+    this.requireIntact();
+    return permits;
   }
 
   tryAcquire(): boolean {
     this.requireOpen();
-    return this.#take() === true;
+    const taken = this.#take() === true;
+    this.requireIntact();
+    return taken;
   }
 
   /** Waits for a permit: true; false when there was none within `timeout`. */
   async acquire(options?: WaitOptions): Promise<boolean> {
     options?.signal?.throwIfAborted();
-    if (this.waiting === 0 && this.tryAcquire()) return true;
+    if (this.waiting === 0 && this.resident && this.tryAcquire()) return true;
     this.requireOpen();
     return (await this.block(() => this.#take(), options)) ?? false;
+  }
+
+  /** acquire(), for a thread that attached the space: blocks it. Errors: ERR_IVSHMEM_SYNC_BLOCKS. */
+  acquireSync(options?: BlockOptions): boolean {
+    this.requireBlocking();
+    return this.tryAcquire() || (this.blockSync(() => this.#take(), options) ?? false);
   }
 
   /** Adds permits. Errors: ERR_IVSHMEM_SYNC_PARAMETER for a number that is not one, or more than 2^30 - 1 in all. */
