@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
-import type { SpacesReport } from '../observe/sample.ts';
-import { formatBytes, printJson, printLine } from './print.ts';
+import { counted, describe } from './dsm-status.ts';
+import { printJson, printLine } from './print.ts';
 import { SOCKET_OPTION } from './region/named-member.ts';
 import type { Place } from './region/source.ts';
-import { plain, table } from './table.ts';
+import { plain } from './table.ts';
 
 interface Flags extends Place {
   readonly json?: boolean;
+  readonly heat?: string;
+  readonly force?: boolean;
 }
 
 export function register(program: Command): void {
@@ -16,6 +18,7 @@ export function register(program: Command): void {
     .description('list them: of the server on a host, through the ivshmem device in a VM')
     .option(...SOCKET_OPTION)
     .option('--device <device>', 'PCI address or region name, where a VM has several devices')
+    .option('--heat <file>', 'also draw where pages of spread spaces come and go, as SVG')
     .option('--json', 'print as JSON')
     .action(status);
   dsm
@@ -24,6 +27,7 @@ export function register(program: Command): void {
       "have a persistent space go with its last holder (on the host, as the server's user or root)",
     )
     .argument('<name>', 'of the space')
+    .option('--force', 'a space that spreads over hosts: take it from all members that have it open')
     .option(...SOCKET_OPTION)
     .option('--json', 'print how many members still hold it as JSON')
     .action(remove);
@@ -34,6 +38,13 @@ async function status(flags: Flags): Promise<void> {
   const source = await openSource(flags);
   try {
     const report = await source.spaces();
+    if (flags.heat !== undefined) {
+      const [{ writeFileSync }, { heatPicture }] = await Promise.all([
+        import('node:fs'),
+        import('./dsm-heat.ts'),
+      ]);
+      writeFileSync(flags.heat, heatPicture(report));
+    }
     if (flags.json) printJson(report);
     else for (const line of describe(report)) printLine(line);
   } finally {
@@ -43,27 +54,13 @@ async function status(flags: Flags): Promise<void> {
 
 async function remove(name: string, flags: Flags): Promise<void> {
   const { askServer } = await import('./region/ask-server.ts');
-  const { holders } = await askServer(flags.socket, (client) =>
-    client.ask({ op: 'remove-space', space: name }),
+  const { holders, hosts } = await askServer(flags.socket, (client) =>
+    client.ask({ op: 'remove-space', space: name, ...(flags.force && { force: true }) }),
   );
-  if (flags.json) printJson({ space: name, holders });
+  const on = hosts?.map(plain).join(', ');
+  if (flags.json) printJson({ space: name, holders, hosts });
+  else if (on && flags.force) printLine(`${plain(name)} is gone, also for the members on ${on}`);
+  else if (on) printLine(`${plain(name)} goes when the last member on ${on} lets go of it`);
   else if (holders === 0) printLine(`${plain(name)} is gone`);
   else printLine(`${plain(name)} goes when the last of ${counted(holders, 'member')} lets go of it`);
 }
-
-/** All spaces as lines of text. */
-export function describe({ region, spaces }: SpacesReport): string[] {
-  const head = `region ${plain(region)}: ${spaces.length === 0 ? 'no spaces' : counted(spaces.length, 'space')}`;
-  if (spaces.length === 0) return [head];
-  const rows = spaces.map(({ name, bytes, memoryBytes, holders, persistent, createdBy }) => [
-    plain(name),
-    formatBytes(bytes),
-    formatBytes(memoryBytes),
-    String(holders),
-    persistent ? 'yes' : 'no',
-    createdBy === null ? '-' : plain(createdBy),
-  ]);
-  return [head, ...table(['NAME', 'SIZE', 'TAKES', 'HOLDERS', 'PERSISTENT', 'MADE BY'], rows)];
-}
-
-const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;

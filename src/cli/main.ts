@@ -12,6 +12,7 @@ import { register as members } from './members.ts';
 import { register as migrate } from './migrate.ts';
 import { register as server } from './server.ts';
 import { register as status } from './status.ts';
+import { register as study } from './study.ts';
 import { register as top } from './top.ts';
 import { register as tun } from './tun.ts';
 import { register as unbind } from './unbind.ts';
@@ -31,6 +32,7 @@ const commands: readonly ((program: Command) => void)[] = [
   migrate,
   evict,
   demo,
+  study,
 ];
 
 function version(): string {

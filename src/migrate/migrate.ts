@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
-import { ControlClient } from '../host/control-client.ts';
-import { controlPath } from '../host/control-path.ts';
+import { ControlClient } from '../host/control/control-client.ts';
+import { controlPath } from '../host/control/control-path.ts';
 import { type DevicePlan, type MigrateOptions, makePlan, type Plan } from './plan.ts';
 import { Qmp } from './qmp.ts';
 import { transfer } from './transfer.ts';

@@ -1,6 +1,6 @@
 import { IvshmemError } from '../errors/index.ts';
-import { ControlClient } from '../host/control-client.ts';
-import { controlPath } from '../host/control-path.ts';
+import { ControlClient } from '../host/control/control-client.ts';
+import { controlPath } from '../host/control/control-path.ts';
 import type { MemberReport } from '../observe/sample.ts';
 import { type DeviceFacts, type QemuVm, uriOf, WrongDevice } from './vm.ts';
 

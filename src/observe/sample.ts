@@ -29,11 +29,75 @@ export interface SpaceReport {
   readonly holders: number;
   /** Name of the member that made it; null where only its slot is known and that is another's by now. */
   readonly createdBy: string | null;
+  /** Of one that spreads over hosts, as its server knows it. */
+  readonly spread?: SpreadReport;
+}
+
+/** What one host has of a space that spreads, in pages; counters are since its server took part. */
+export interface SpreadPart {
+  readonly host: string;
+  /** Pages whose directory entry is here, and for which it has frames of their own. */
+  readonly home: number;
+  /** Pages of which it has the only copy, and one of several to read. */
+  readonly writable: number;
+  readonly readable: number;
+  /** Frames for pages whose home is elsewhere. */
+  readonly frames: number;
+  readonly framesFree: number;
+  /** Members that have it open. */
+  readonly members: number;
+  /** Pages that members asked for: had here, had from elsewhere, not had. */
+  readonly faultsLocal: number;
+  readonly faultsRemote: number;
+  readonly failed: number;
+  /** Different pages that members asked for and whose only copy is gone. */
+  readonly lost: number;
+  /** Pages given up for want of room. */
+  readonly evictions: number;
+  readonly pagesIn: number;
+  readonly pagesOut: number;
+  /** It lost touch with the others and gives everything up. */
+  readonly fenced: boolean;
+}
+
+export interface SpreadReport {
+  /** Its place in the region's table while it is here: what tells its metrics apart. */
+  readonly number: number;
+  readonly pageBytes: number;
+  /** Of the whole space. */
+  readonly pages: number;
+  /** This host first. A host that did not answer is missing. */
+  readonly hosts: readonly SpreadPart[];
+  /** How often a page came to this host or left it, in parts of equal size from the start of the space to its end. */
+  readonly heat: readonly number[];
+}
+
+/** This host among others (docs/hosts.md). */
+export interface HostsReport {
+  readonly host: string;
+  readonly state: 'joining' | 'serving' | 'fencing' | 'closed';
+  /** Why nothing can be decided at present; null: it can. */
+  readonly trouble: string | null;
+  /** Since when the directory's service (etcd) has not answered, ISO 8601; null: it does. */
+  readonly awaySince: string | null;
+  /** Number of the view. */
+  readonly epoch: number;
+  /** Who takes part; `up`: connected with this one. Bytes are of that connection. */
+  readonly hosts: readonly {
+    readonly name: string;
+    readonly up: boolean;
+    readonly bytesIn: number;
+    readonly bytesOut: number;
+    /** That the other one has not taken yet. */
+    readonly waiting: number;
+  }[];
 }
 
 export interface SpacesReport {
   readonly region: string;
   readonly spaces: readonly SpaceReport[];
+  /** Of a server that has other hosts. */
+  readonly hosts?: HostsReport;
 }
 
 export interface EventReport {

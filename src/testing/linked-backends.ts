@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import type { Backend, DoorbellPlace } from '../backend/backend.ts';
+import type { Backend, DoorbellPlace, MemoryFile, Part } from '../backend/backend.ts';
 import { binding, type Mapping } from '../native/binding.ts';
 import { Parts } from '../native/parts.ts';
 
@@ -73,6 +73,10 @@ class Linked implements LinkedBackend {
 
   mapPart(offset: number, bytes: number): Mapping {
     return this.#parts.add(binding.mapFile(this.#file, offset, bytes, true));
+  }
+
+  mapWith(make: (file: MemoryFile) => Part): () => void {
+    return this.#parts.adopt(make({ fd: this.#file, offset: 0 }));
   }
 
   ring(peer: number, vector: number): void {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { openHost } from '../../src/backend/host.ts';
-import { readConfig } from '../../src/host/config.ts';
+import { readConfig } from '../../src/host/config/config.ts';
 import { readHeader } from '../../src/memory/header.ts';
 import { binding } from '../../src/native/binding.ts';
 import { until } from '../support/protocol/until.ts';

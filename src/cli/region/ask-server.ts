@@ -1,5 +1,5 @@
-import { ControlClient } from '../../host/control-client.ts';
-import { controlPath } from '../../host/control-path.ts';
+import { ControlClient } from '../../host/control/control-client.ts';
+import { controlPath } from '../../host/control/control-path.ts';
 import { serverSocket } from './source.ts';
 
 /** Asks the server of a region. `socket`: the option, if it was given. */

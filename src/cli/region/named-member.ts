@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import type { ControlClient } from '../../host/control-client.ts';
+import type { ControlClient } from '../../host/control/control-client.ts';
 import { plain } from '../table.ts';
 
 /** Of a region whose server runs on this host. */

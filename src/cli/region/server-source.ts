@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isIvshmemError } from '../../errors/index.ts';
-import { ControlClient } from '../../host/control-client.ts';
+import { ControlClient } from '../../host/control/control-client.ts';
 import type { MembersReport, RegionSample, SpacesReport } from '../../observe/sample.ts';
 import type { Source, Update } from './source.ts';
 
@@ -37,8 +37,8 @@ export class ServerSource implements Source {
   }
 
   async spaces(): Promise<SpacesReport> {
-    const { region, spaces } = await this.#again(() => this.#asking.ask({ op: 'spaces' }));
-    return { region, spaces };
+    const { region, spaces, hosts } = await this.#again(() => this.#asking.ask({ op: 'spaces' }));
+    return hosts === undefined ? { region, spaces } : { region, spaces, hosts };
   }
 
   async *updates(): AsyncGenerator<Update, void> {

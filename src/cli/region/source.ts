@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { controlPath } from '../../host/control-path.ts';
+import { controlPath } from '../../host/control/control-path.ts';
 import type { EventReport, MembersReport, RegionSample, SpacesReport } from '../../observe/sample.ts';
 
 /** Where the server of systemd/server.toml and the flags of docs/server.md listen. */

@@ -29,6 +29,7 @@ import {
   checkSharedMemory,
 } from './host-machine.ts';
 import { checkServerSocket } from './host-socket.ts';
+import { checkProcessors } from './processor.ts';
 
 const hostChecks: Readonly<Record<string, HostCheck>> = {
   QEMU: checkQemu,
@@ -49,6 +50,7 @@ const guestChecks: Readonly<Record<string, GuestCheck>> = {
   'MSI-X': checkMsix,
   BAR2: checkMemory,
   'BAR2 speed': checkCacheTrap,
+  processors: checkProcessors,
 };
 
 export type Role = 'host' | 'guest';

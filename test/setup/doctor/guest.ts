@@ -4,6 +4,7 @@ import { describe } from '../../../src/cli/doctor.ts';
 import { bindDevices } from '../../../src/setup/bind.ts';
 import { uncachableByMtrr } from '../../../src/setup/doctor/cache-trap.ts';
 import type { Finding, MemoryBandwidth } from '../../../src/setup/doctor/finding.ts';
+import { processorsIn } from '../../../src/setup/doctor/processor.ts';
 import { examine } from '../../../src/setup/doctor/run.ts';
 import type { FakeMachine } from '../../../src/testing/fake-sysfs.ts';
 import { ADDRESS, type Machine, machine, SECOND } from '../fixtures/machine.ts';
@@ -41,9 +42,10 @@ t.test('a guest that is set up is healthy', async (t) => {
   t.equal(report.healthy, true);
   t.same(
     report.findings.map(({ name, level }) => `${name}: ${level}`),
-    ['device', 'modules', 'IOMMU group', 'driver', 'lockdown', 'access', 'MSI-X', 'BAR2', 'BAR2 speed'].map(
-      (name) => `${name}: ok`,
-    ),
+    [
+      ...['device', 'modules', 'IOMMU group', 'driver', 'lockdown', 'access', 'MSI-X', 'BAR2', 'BAR2 speed'],
+      'processors',
+    ].map((name) => `${name}: ok`),
   );
 });
 
@@ -174,4 +176,28 @@ t.test('the report as text ends each finding with its fix', async (t) => {
   t.match(lines.join('\n'), /failed +MSI-X +check not possible: ENOENT.*\n +fix: /);
   const bad = lines.filter((line) => /^(failed|warning)/.test(line)).length;
   t.equal(lines.filter((line) => line.trim().startsWith('fix: ')).length, bad);
+});
+
+t.test('a processor whose atomic instructions are none for others', async (t) => {
+  const m = guest(t);
+  const clocks = 'sys/devices/system/clocksource/clocksource0/available_clocksource';
+  const table = (...entries: number[][]) => String.fromCharCode(...Array(44).fill(0), ...entries.flat());
+  const processor = [0, 8, 0, 0, 1, 0, 0, 0];
+  const later = [9, 16, ...Array(14).fill(0)];
+  const other = [1, 12, ...Array(10).fill(0)];
+  const found = (): Promise<Finding> => find(m, 'processors');
+  m.put(clocks, 'tsc hpet acpi_pm');
+  t.match(await found(), { level: 'ok', found: /only root/ });
+  m.put('sys/firmware/acpi/tables/APIC', table(other, processor));
+  t.match(await found(), { level: 'warning', fix: /maxcpus=2/ });
+  m.put('sys/firmware/acpi/tables/APIC', table(processor, other, later));
+  t.match(await found(), { level: 'ok', found: /may be 2/ });
+  m.put('sys/firmware/acpi/tables/APIC', table(processor));
+  m.put(clocks, 'kvm-clock tsc');
+  t.match(await found(), { level: 'ok', found: /real/ });
+  t.equal(
+    processorsIn(Buffer.from([...Array(44).fill(0), 0, 0, 0, 0])),
+    1,
+    'a table that makes no sense ends',
+  );
 });
