@@ -1,43 +1,33 @@
 import path from 'node:path';
 import { benchRoot, buildContestants, outFolder } from '../harness/build.ts';
+import { print, progress } from '../harness/lines.ts';
 import { describeMachine } from '../harness/machine.ts';
+import { chosen, type SamplingOptions, samplingOf } from '../harness/options.ts';
 import { printMachine, printReport } from '../harness/report.ts';
 import { detailsFile, writeResults } from '../harness/results.ts';
 import { makeRows } from '../harness/rows.ts';
 import { run } from '../harness/schedule.ts';
 import { coreBenchmarks } from './benchmarks.ts';
 
-export interface CoreOptions {
-  readonly json?: string;
-  readonly rounds?: number;
-  readonly ms?: number;
-  readonly quick: boolean;
+export interface CoreOptions extends SamplingOptions {
   readonly only?: string;
   readonly contestants?: string;
-  readonly cpus: string;
-  readonly seed: number;
-  readonly maxOthers: number;
-  readonly patience: number;
 }
 
 /** `bench core`: builds, runs, prints, writes. Exit status 1 when the product or a floor gave no number. */
 export async function runCore(options: CoreOptions): Promise<void> {
-  const print = (line: string) => void process.stdout.write(`${line}\n`);
-  const progress = (line: string) => void process.stderr.write(`${line}\n`);
   process.env.BENCH_ROOT = benchRoot;
   progress('building the contestants');
   await buildContestants(['stream', 'zeromq', 'ours', 'ours-server']);
-  const benchmarks = chosen(options);
+  const names = options.contestants?.split(',');
+  const benchmarks = chosen(coreBenchmarks(), options.only).map((benchmark) => ({
+    ...benchmark,
+    contestants: benchmark.contestants.filter(({ name }) => !names || names.includes(name)),
+  }));
   const machine = describeMachine();
   printMachine(machine, print);
   const settings = {
-    rounds: options.rounds ?? (options.quick ? 3 : 7),
-    ms: options.ms ?? (options.quick ? 60 : 300),
-    cpus: options.cpus.split(',').map(Number) as [number, number],
-    seed: options.seed,
-    maxOthers: options.maxOthers,
-    maxRetries: 3,
-    patienceMs: options.patience * 1000,
+    ...samplingOf(options, { rounds: 7, ms: 300, maxRetries: 3 }, { rounds: 3, ms: 60, maxRetries: 3 }),
     probe: path.join(outFolder, 'line'),
   };
   print(
@@ -57,20 +47,4 @@ export async function runCore(options: CoreOptions): Promise<void> {
     print(`\nno number from: ${missing.join(', ')}`);
     process.exitCode = 1;
   }
-}
-
-function chosen({ only, contestants }: CoreOptions) {
-  const ids = only?.split(',');
-  const names = contestants?.split(',');
-  const benchmarks = coreBenchmarks();
-  const unknown = ids?.filter((id) => !benchmarks.some((b) => b.id === id)) ?? [];
-  if (unknown.length > 0) {
-    process.stderr.write(
-      `no such benchmark: ${unknown.join(', ')}; there are ${benchmarks.map((b) => b.id).join(', ')}\n`,
-    );
-    process.exit(2);
-  }
-  return benchmarks
-    .filter((b) => !ids || ids.includes(b.id))
-    .map((b) => ({ ...b, contestants: b.contestants.filter((c) => !names || names.includes(c.name)) }));
 }

@@ -1,51 +1,54 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { benchRoot, buildContestants, bundlePrograms, outFolder } from '../harness/build.ts';
+import { print, progress } from '../harness/lines.ts';
 import { describeMachine } from '../harness/machine.ts';
+import { chosen, type SamplingOptions, samplingOf } from '../harness/options.ts';
 import { printMachine, printReport } from '../harness/report.ts';
 import { detailsFile, writeResults } from '../harness/results.ts';
 import { makeRows } from '../harness/rows.ts';
 import { run } from '../harness/schedule.ts';
 import type { Row } from '../harness/types.ts';
 import { type DsmBenchmark, dsmBenchmarks } from './benchmarks.ts';
+import { makePapers, PAPERS_FOLDER } from './hosts/certificates.ts';
 
-export interface DsmOptions {
-  readonly json?: string;
-  readonly rounds?: number;
-  readonly ms?: number;
-  readonly quick: boolean;
+/** At most, for what is measured over two hosts. */
+const HOSTS_ROUNDS = 3;
+
+export interface DsmOptions extends SamplingOptions {
   readonly only?: string;
-  readonly cpus: string;
-  readonly seed: number;
-  readonly maxOthers: number;
-  readonly patience: number;
 }
 
 /** `bench dsm`: builds, runs, prints, writes. Exit status 1 when anything gave no number. */
 export async function runDsm(options: DsmOptions): Promise<void> {
-  const print = (line: string) => void process.stdout.write(`${line}\n`);
-  const progress = (line: string) => void process.stderr.write(`${line}\n`);
-  const benchmarks = chosen(options);
+  const benchmarks = chosen(dsmBenchmarks(), options.only);
   progress('building the programs');
   await buildContestants(['ours-server']);
-  const programs = ['dsm-pieces', 'dsm-app'].map((name) => new URL(`programs/${name}.ts`, import.meta.url));
+  const programs = ['dsm-pieces', 'dsm-app', 'dsm-remote', 'dsm-wire', 'dsm-host'].map(
+    (name) => new URL(`programs/${name}.ts`, import.meta.url),
+  );
   await bundlePrograms(programs.map((url) => fileURLToPath(url)));
+  makePapers(path.join(outFolder, PAPERS_FOLDER));
   process.env.BENCH_ROOT = benchRoot;
   const machine = describeMachine();
   printMachine(machine, print);
   const settings = {
-    rounds: options.rounds ?? (options.quick ? 1 : 5),
-    ms: options.ms ?? (options.quick ? 40 : 300),
-    cpus: options.cpus.split(',').map(Number) as [number, number],
-    seed: options.seed,
-    maxOthers: options.maxOthers,
-    maxRetries: options.quick ? 0 : 3,
-    patienceMs: options.patience * 1000,
+    ...samplingOf(options, { rounds: 5, ms: 300, maxRetries: 3 }, { rounds: 1, ms: 40, maxRetries: 0 }),
     probe: path.join(outFolder, 'line'),
   };
   const { rounds, ms, cpus, seed } = settings;
   print(`${rounds} rounds of ${ms} ms, CPUs ${cpus.join(' and ')}, seed ${seed}`);
-  const outcome = await run(benchmarks, settings, progress);
+  const sampled = (hosts: boolean, most: number) =>
+    run(
+      benchmarks.filter((one) => (one.hosts ?? false) === hosts),
+      { ...settings, rounds: Math.min(rounds, most) },
+      progress,
+    );
+  const [near, far] = [await sampled(false, rounds), await sampled(true, HOSTS_ROUNDS)];
+  const outcome = {
+    samples: [...near.samples, ...far.samples],
+    failures: new Map([...near.failures, ...far.failures]),
+  };
   const rows = judged(benchmarks, makeRows(benchmarks, outcome.samples));
   printReport(benchmarks, rows, outcome, print);
   print('');
@@ -53,8 +56,9 @@ export async function runDsm(options: DsmOptions): Promise<void> {
     for (const { text, met } of target ?? [])
       print(`${met ? 'met   ' : 'MISSED'}  ${id}: ${text} (${baselineName})`);
   if (options.json) {
-    const failures = Object.fromEntries(outcome.failures);
-    writeResults(options.json, rows, { machine, settings, samples: outcome.samples, failures });
+    const failed = Object.fromEntries(outcome.failures);
+    const details = { benchmark: 'dsm', machine, settings, samples: outcome.samples, failed };
+    writeResults(options.json, rows, details);
     print(`\nrows: ${options.json}; raw samples and machine: ${detailsFile(options.json)}`);
   }
   const missing = benchmarks.flatMap(({ id, contestants }) =>
@@ -76,17 +80,4 @@ export function judged(benchmarks: readonly DsmBenchmark[], rows: readonly Row[]
       .map(({ text, met }) => ({ text, met: met(row.ours, row.baseline) }));
     return target.length === 0 ? row : { ...row, target };
   });
-}
-
-function chosen({ only }: DsmOptions): DsmBenchmark[] {
-  const all = dsmBenchmarks();
-  const ids = only?.split(',') ?? all.map(({ id }) => id);
-  const unknown = ids.filter((id) => !all.some((benchmark) => benchmark.id === id));
-  if (unknown.length > 0) {
-    process.stderr.write(
-      `no such benchmark: ${unknown.join(', ')}; there are ${all.map(({ id }) => id).join(', ')}\n`,
-    );
-    process.exit(2);
-  }
-  return all.filter(({ id }) => ids.includes(id));
 }

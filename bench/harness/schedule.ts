@@ -1,4 +1,4 @@
-import { type CpuTime, othersShare, quiet, readCpuTime } from './cpu-time.ts';
+import { type CpuTime, othersShare, quiet, readCpuTime } from '../../src/study/cpu-time.ts';
 import { execute } from './execute.ts';
 import { randomSource, shuffled } from './statistics.ts';
 import type { Benchmark, Contestant, HostSample, Measurement, Placement, Sample } from './types.ts';

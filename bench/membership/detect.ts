@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { othersShare, readCpuTime } from '../harness/cpu-time.ts';
+import { othersShare, readCpuTime } from '../../src/study/cpu-time.ts';
 import { shuffled } from '../harness/statistics.ts';
 import { now } from './clock.ts';
 import type { Fleet } from './fleet.ts';

@@ -1,4 +1,5 @@
 import { accelerator, machineLine } from '../../qemu/facts.ts';
+import { print, progress } from '../harness/lines.ts';
 import { describeMachine } from '../harness/machine.ts';
 import { printMachine } from '../harness/report.ts';
 import { detailsFile, writeResults } from '../harness/results.ts';
@@ -47,8 +48,6 @@ const MOST_OTHERS = 0.1;
 
 /** `bench membership`: runs, prints, writes. Exit status 1 when something was not measured or not seen. */
 export async function runMembership(options: MembershipOptions): Promise<void> {
-  const print = (line: string) => void process.stdout.write(`${line}\n`);
-  const progress = (line: string) => void process.stderr.write(`${line}\n`);
   const plan = options.quick ? look : full;
   const rounds = options.rounds ?? plan.rounds;
   const settings = { ...plan, rounds, seed: options.seed };

@@ -82,6 +82,11 @@ export class Vms {
     }
   }
 
+  /** Of the VMs, and of the processes beside them that stay. */
+  get pids(): number[] {
+    return [...this.#vms.filter((vm) => vm.running).map((vm) => vm.pid), this.acks.pid, this.mover.pid];
+  }
+
   /** Starts a host process without a member. */
   async spare(name: string): Promise<Program> {
     const program = this.#add(Program.start(this.#bundles.member, [this.#socket], name));

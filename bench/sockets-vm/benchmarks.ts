@@ -1,6 +1,6 @@
+import { sizes } from '../../src/study/stream/orders.ts';
 import { oursName } from '../harness/rows.ts';
 import { connectItem, httpItem, type Item, stallItem, streamItems, type Way } from '../sockets/benchmarks.ts';
-import { sizes } from '../sockets/orders.ts';
 
 /** What everything is measured against: the same over virtio-net between the same two guests. */
 export const baselineName = 'virtio-net';

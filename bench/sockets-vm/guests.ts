@@ -10,7 +10,7 @@ import { launchVm, type Vm } from '../../qemu/vm.ts';
 import { createServer, type IvshmemServer } from '../../src/host/index.ts';
 
 /** One device of each VM for each, so that all of them run side by side: a device has one program. */
-export const regions = ['sockets', 'http', 'tun'] as const;
+export const regions = ['sockets', 'http', 'tun', 'channels', 'study'] as const;
 export type RegionName = (typeof regions)[number];
 
 const REGION_BYTES = 64 << 20;
@@ -36,11 +36,14 @@ export class Guests {
 
   private constructor() {}
 
-  /** @throws Error without root, or when a VM does not start; nothing is left then. */
-  static async start(cpus: readonly number[], say: (line: string) => void): Promise<Guests> {
+  /**
+   * `programs`: with the disk of other people's programs.
+   * @throws Error without root, or when a VM does not start; nothing is left then.
+   */
+  static async start(cpus: readonly number[], say: (line: string) => void, programs = true): Promise<Guests> {
     const guests = new Guests();
     try {
-      await guests.#start(cpus, say);
+      await guests.#start(cpus, say, programs);
       return guests;
     } catch (error) {
       await guests.close();
@@ -77,7 +80,7 @@ export class Guests {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  async #start(cpus: readonly number[], say: (line: string) => void): Promise<void> {
+  async #start(cpus: readonly number[], say: (line: string) => void, programs: boolean): Promise<void> {
     const socketOf = (name: string): string => path.join(this.#folder, `${name}.sock`);
     this.#server = await createServer({
       regions: regions.map((name) => ({ name, socket: socketOf(name), size: REGION_BYTES })),
@@ -99,9 +102,7 @@ export class Guests {
     for (const name of ['a', 'b']) {
       const network = await this.#bridge.attach();
       this.#wire = network.address.replace(/\/.*/, '');
-      this.#vms.push(
-        await launchVm({ name, payload, log, ivshmem, network, memory: MEMORY_MIB, programs: true }),
-      );
+      this.#vms.push(await launchVm({ name, payload, log, ivshmem, network, memory: MEMORY_MIB, programs }));
     }
     say('booting two VMs');
     await Promise.all(

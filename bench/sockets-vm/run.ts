@@ -1,5 +1,7 @@
 import { accelerator, machineLine } from '../../qemu/facts.ts';
+import { print, progress } from '../harness/lines.ts';
 import { describeMachine } from '../harness/machine.ts';
+import { type SamplingOptions, samplingOf } from '../harness/options.ts';
 import { choose } from '../sockets/choose.ts';
 import { finish } from '../sockets/report.ts';
 import { type Settings, takeAll } from '../sockets/schedule.ts';
@@ -7,36 +9,25 @@ import { vmItems } from './benchmarks.ts';
 import { Guests } from './guests.ts';
 import { VmPairs } from './vm-pairs.ts';
 
-export interface SocketsVmOptions {
-  readonly json?: string;
-  readonly rounds?: number;
-  readonly ms?: number;
-  readonly quick: boolean;
+export interface SocketsVmOptions extends SamplingOptions {
   readonly only?: string;
-  readonly cpus: string;
-  readonly seed: number;
-  readonly maxOthers: number;
-  readonly patience: number;
 }
 
 /** `bench sockets-vm`: boots two VMs, measures in them, prints, writes. Exit status 1 when the product gave no number. */
 export async function runSocketsVm(options: SocketsVmOptions): Promise<void> {
-  const print = (line: string) => void process.stdout.write(`${line}\n`);
-  const progress = (line: string) => void process.stderr.write(`${line}\n`);
   const where = await accelerator();
   const items = choose(vmItems(where), options);
+  const { cpus, ...sampling } = samplingOf(
+    options,
+    { rounds: 3, ms: 600, maxRetries: 2 },
+    { rounds: 1, ms: 200, maxRetries: 0 },
+  );
   const settings: Settings = {
-    rounds: options.rounds ?? (options.quick ? 1 : 3),
-    ms: options.ms ?? (options.quick ? 200 : 600),
+    ...sampling,
     warmUpMs: options.quick ? 200 : 500,
-    seed: options.seed,
-    maxOthers: options.maxOthers,
-    maxRetries: options.quick ? 0 : 2,
-    patienceMs: options.patience * 1000,
     budgetMs: 60_000,
     leastBytes: 1 << 20,
   };
-  const cpus = options.cpus.split(',').map(Number);
   const machine = describeMachine();
   const line = await machineLine();
   print(`${line}, load ${machine.load.map((load) => load.toFixed(2)).join(' ')}`);

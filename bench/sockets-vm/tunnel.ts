@@ -2,10 +2,18 @@ import type { Guests } from './guests.ts';
 
 const UP_MS = 120_000;
 
-/** `ivshmem tun` in both guests. */
+const tunnels = new WeakMap<Guests, Promise<void>>();
+
+/** `ivshmem tun` in both guests, once, whoever needs it. */
 export const Tunnel = {
-  /** Resolves when each has a route to the other. @throws Error with what was said when it does not come up. */
-  async start(guests: Guests): Promise<void> {
+  /** Resolves when each has a route to the other. @throws Error with what was said when it does not come up: the same at every call. */
+  start(guests: Guests): Promise<void> {
+    const running = tunnels.get(guests) ?? Tunnel.launch(guests);
+    tunnels.set(guests, running);
+    return running;
+  },
+
+  async launch(guests: Guests): Promise<void> {
     const device = guests.device('tun');
     const ends = [guests.measuring, guests.answering].map((vm, index) => {
       const words = ['ivshmem', 'tun', '--address', `10.78.0.${index + 1}/24`, '--device', device];

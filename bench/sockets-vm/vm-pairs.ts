@@ -16,6 +16,8 @@ const ports = { net: 7001, ours: 7002, http: 7003, httpOurs: 7004, redis: 6379, 
  * milliseconds, whoever carries it, and it takes some ten thousand until it has.
  */
 const lesson = { ms: 500, warmUpMs: 10_000 };
+/** An HTTP server and client are ten times the code. */
+const httpLesson = { ...lesson, op: 'load', warmUpMs: 60_000 };
 const streamLesson = { ...lesson, op: 'stream', onread: false, bytes: 1024, leastBytes: 65_536 };
 
 /**
@@ -92,7 +94,7 @@ export class VmPairs implements Pairs {
     const pair = await GuestPair.start(
       this.#guests.measuring.spawn(program('measure', address), { user: 'app', env }),
     );
-    await pair.ask({ ...lesson, op: 'load' });
+    await pair.ask(httpLesson);
     return pair;
   }
 

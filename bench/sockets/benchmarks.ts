@@ -1,7 +1,7 @@
+import { formatSize, messagesPerWrite, type Order, orders, rowId } from '../../src/study/stream/orders.ts';
 import { oursName } from '../harness/rows.ts';
 import type { Benchmark } from '../harness/types.ts';
 import type { Command } from './commands.ts';
-import { formatSize, messagesPerWrite, type Order, orders, rowId } from './orders.ts';
 
 export interface Way {
   /** Of the contestant. */

@@ -1,3 +1,4 @@
+import { chosen } from '../harness/options.ts';
 import type { Item } from './benchmarks.ts';
 
 interface Wanted {
@@ -7,15 +8,9 @@ interface Wanted {
 
 /** The items that `--only` and `--contestants` name. Ends the process when one is unknown. */
 export function choose(items: readonly Item[], { only, contestants }: Wanted): Item[] {
-  const ids = only?.split(',');
   const names = contestants?.split(',');
-  const unknown = ids?.filter((id) => !items.some((item) => item.id === id)) ?? [];
-  if (unknown.length > 0) {
-    const known = items.map(({ id }) => id).join(', ');
-    process.stderr.write(`no such benchmark: ${unknown.join(', ')}; there are ${known}\n`);
-    process.exit(2);
-  }
-  return items
-    .filter(({ id }) => ids === undefined || ids.includes(id))
-    .map((item) => ({ ...item, ways: item.ways.filter(({ name }) => !names || names.includes(name)) }));
+  return chosen(items, only).map((item) => ({
+    ...item,
+    ways: item.ways.filter(({ name }) => !names || names.includes(name)),
+  }));
 }

@@ -1,4 +1,4 @@
-import type { Order } from './orders.ts';
+import type { Order } from '../../src/study/stream/orders.ts';
 
 /** What a measuring program is asked, one JSON object a line. */
 export type Command =

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { encodeHeader, headerBytes } from '../../src/study/stream/header.ts';
+import { onPathChange, type SocketModule } from '../../src/study/stream/modules.ts';
 import { median } from '../harness/statistics.ts';
 import type { Taken } from './commands.ts';
-import { encodeHeader, headerBytes } from './header.ts';
-import { onPathChange, type SocketModule } from './modules.ts';
 
 /** Connections of one sample: not more, because each leaves a port in TIME_WAIT. */
 const MOST = 400;

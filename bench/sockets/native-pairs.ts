@@ -18,6 +18,11 @@ export interface Programs {
 
 const CHANNELS = 64;
 const LOOPBACK = '127.0.0.1';
+/**
+ * What an HTTP pair is taught before its only sample. V8 needs over a second of requests to compile a server and a client, and three
+ * times as long where its own threads share the processor: until then every request costs what an interpreter costs.
+ */
+const lesson = { op: 'load', ms: 200, warmUpMs: 4000 };
 
 /** The pairs of one round between two processes of this host, and the server of the region that ours are in. */
 export class NativePairs implements Pairs, AsyncDisposable {
@@ -59,8 +64,9 @@ export class NativePairs implements Pairs, AsyncDisposable {
   get(name: string): Promise<Pair> {
     let pair = this.#pairs.get(name);
     if (pair === undefined) {
-      pair = Pair.start(name, this.#words(name), this.#cpus).then((started) => {
+      pair = Pair.start(name, this.#words(name), this.#cpus).then(async (started) => {
         this.#running.add(started);
+        if (name.startsWith('http-')) await started.ask(lesson);
         return started;
       });
       this.#pairs.set(name, pair);

@@ -1,7 +1,9 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { benchRoot, buildContestants, bundleAs, bundlePrograms, outFolder } from '../harness/build.ts';
+import { print, progress } from '../harness/lines.ts';
 import { describeMachine } from '../harness/machine.ts';
+import { type SamplingOptions, samplingOf } from '../harness/options.ts';
 import { printMachine } from '../harness/report.ts';
 import { connectItem, nativeHttpItem, stallItem, streamItems } from './benchmarks.ts';
 import { choose } from './choose.ts';
@@ -9,24 +11,14 @@ import { NativePairs } from './native-pairs.ts';
 import { finish } from './report.ts';
 import { type Settings, takeAll } from './schedule.ts';
 
-export interface SocketsOptions {
-  readonly json?: string;
-  readonly rounds?: number;
-  readonly ms?: number;
-  readonly quick: boolean;
+export interface SocketsOptions extends SamplingOptions {
   readonly only?: string;
   readonly contestants?: string;
-  readonly cpus: string;
-  readonly seed: number;
-  readonly maxOthers: number;
-  readonly patience: number;
   readonly profile?: string;
 }
 
 /** `bench sockets`: two processes of this host. Exit status 1 when the product gave no number. */
 export async function runSockets(options: SocketsOptions): Promise<void> {
-  const print = (line: string) => void process.stdout.write(`${line}\n`);
-  const progress = (line: string) => void process.stderr.write(`${line}\n`);
   process.env.BENCH_ROOT = benchRoot;
   progress('building the programs');
   await buildContestants(['ours-server']);
@@ -41,15 +33,14 @@ export async function runSockets(options: SocketsOptions): Promise<void> {
   const items = choose([...streamItems(), nativeHttpItem, connectItem, stallItem], options);
   const machine = describeMachine();
   printMachine(machine, print);
-  const cpus = options.cpus.split(',').map(Number) as [number, number];
+  const { cpus, ...sampling } = samplingOf(
+    options,
+    { rounds: 5, ms: 250, maxRetries: 3 },
+    { rounds: 1, ms: 80, maxRetries: 0 },
+  );
   const settings: Settings = {
-    rounds: options.rounds ?? (options.quick ? 1 : 5),
-    ms: options.ms ?? (options.quick ? 80 : 250),
+    ...sampling,
     warmUpMs: options.quick ? 60 : 150,
-    seed: options.seed,
-    maxOthers: options.maxOthers,
-    maxRetries: options.quick ? 0 : 3,
-    patienceMs: options.patience * 1000,
     budgetMs: 60_000,
     leastBytes: options.quick ? 1 << 20 : 4 << 20,
     probe: [path.join(outFolder, 'line'), '--cpu-a', `${cpus[0]}`, '--cpu-b', `${cpus[1]}`, '--ms', '10'],

@@ -1,4 +1,4 @@
-import { type CpuTime, othersShare, quiet, readCpuTime } from '../harness/cpu-time.ts';
+import { type CpuTime, othersShare, quiet, readCpuTime } from '../../src/study/cpu-time.ts';
 import { execute } from '../harness/execute.ts';
 import { placementOf } from '../harness/schedule.ts';
 import { randomSource, shuffled } from '../harness/statistics.ts';

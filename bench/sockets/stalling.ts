@@ -3,11 +3,11 @@ import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Socket } from '../../src/net/index.ts';
 import { stateOf } from '../../src/net/socket.ts';
+import { checkAnswer, encodeHeader, headerBytes } from '../../src/study/stream/header.ts';
+import { LineChecker } from '../../src/study/stream/line-checker.ts';
+import type { SocketModule } from '../../src/study/stream/modules.ts';
 import { median } from '../harness/statistics.ts';
 import type { Taken } from './commands.ts';
-import { checkAnswer, encodeHeader, headerBytes } from './header.ts';
-import { LineChecker } from './line-checker.ts';
-import type { SocketModule } from './modules.ts';
 
 const BYTES = 16_384;
 /** The stream is left alone for so long before and after each switch. */
@@ -32,6 +32,8 @@ export async function measureStalls(
     // Once for nothing: the compiler's own pauses.
     for (let i = 0; i < switches + 1; i++) {
       await delay(STEADY_MS);
+      // The stream may be on its way to a larger channel just now: who is not on shared memory cannot leave it.
+      await until('on shared memory', () => socket.path === 'shared-memory');
       const back = module.fallbacks(socket).length;
       const began = stream.begin();
       stateOf(socket).participant?.leave(socket, 'asked');

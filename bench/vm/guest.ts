@@ -1,9 +1,9 @@
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { open } from '../../src/index.ts';
+import { answerChannels, measureChannel } from '../../src/study/stream/channel.ts';
 import { timeBatches } from '../contestants/batches.ts';
 import { median } from '../harness/statistics.ts';
-import { answerChannels, measureChannel } from './channel-path.ts';
 import { type Command, type GuestSample, leastBatch } from './orders.ts';
 import { answerTcp, measureTcp } from './tcp-path.ts';
 

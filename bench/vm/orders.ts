@@ -1,18 +1,18 @@
 /** One sample: a round trip of 64 bytes, or messages of a size from the answering guest to the measuring one. */
 export interface Order {
-  readonly what: 'rtt' | 'feed';
+  readonly what: 'rtt' | 'burst';
   readonly bytes: number;
 }
 
 export const orders: readonly Order[] = [
   { what: 'rtt', bytes: 64 },
-  ...[64, 1024, 16384, 65536, 1048576].map((bytes) => ({ what: 'feed', bytes }) as const),
+  ...[64, 1024, 16384, 65536, 1048576].map((bytes) => ({ what: 'burst', bytes }) as const),
 ];
 
 export type Path = 'channel' | 'tcp';
 
-/** Data area of a channel, each way. */
-export const dataBytes = 8 << 20;
+/** Data area of a channel, each way: that of src/study/stream/channel.ts. */
+const dataBytes = 8 << 20;
 
 /** Four times what a channel holds: descriptors by default, or bytes. */
 export function leastBatch({ what, bytes }: Order): number {
@@ -22,11 +22,6 @@ export function leastBatch({ what, bytes }: Order): number {
 /** The id of the row an order belongs to. */
 export function rowId({ what, bytes }: Order): string {
   return what === 'rtt' ? `vm-rtt-${bytes}` : `vm-throughput-${bytes}`;
-}
-
-/** A channel's service name says what the connector wants. */
-export function serviceOf({ what, bytes }: Order): string {
-  return `bench-${what}-${bytes}`;
 }
 
 /** What the measuring guest reads for each sample, one JSON object a line. */

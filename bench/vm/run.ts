@@ -2,7 +2,9 @@ import { fileURLToPath } from 'node:url';
 import { accelerator, machineLine } from '../../qemu/facts.ts';
 import { launchPair } from '../../qemu/pair.ts';
 import { pinVirtualCpus } from '../../qemu/pin.ts';
+import { print, progress } from '../harness/lines.ts';
 import { describeMachine } from '../harness/machine.ts';
+import { type SamplingOptions, samplingOf } from '../harness/options.ts';
 import { printReport } from '../harness/report.ts';
 import { detailsFile, writeResults } from '../harness/results.ts';
 import { makeRows } from '../harness/rows.ts';
@@ -11,32 +13,15 @@ import type { Sample } from '../harness/types.ts';
 import { vmBenchmarks } from './benchmarks.ts';
 import { Sampler } from './sampling.ts';
 
-export interface VmOptions {
-  readonly json?: string;
-  readonly rounds?: number;
-  readonly ms?: number;
-  readonly quick: boolean;
-  readonly cpus: string;
-  readonly seed: number;
-  readonly maxOthers: number;
-  readonly patience: number;
-}
-
 const regionBytes = 64 << 20;
 
 /** `bench vm`: boots two VMs, measures in them, prints, writes. Exit status 1 when a sample is missing. */
-export async function runVm(options: VmOptions): Promise<void> {
-  const print = (line: string) => void process.stdout.write(`${line}\n`);
-  const progress = (line: string) => void process.stderr.write(`${line}\n`);
-  const settings = {
-    rounds: options.rounds ?? (options.quick ? 3 : 5),
-    ms: options.ms ?? (options.quick ? 400 : 1000),
-    seed: options.seed,
-    cpus: options.cpus.split(',').map(Number),
-    maxOthers: options.maxOthers,
-    maxRetries: options.quick ? 0 : 3,
-    patienceMs: options.patience * 1000,
-  };
+export async function runVm(options: SamplingOptions): Promise<void> {
+  const settings = samplingOf(
+    options,
+    { rounds: 5, ms: 1000, maxRetries: 3 },
+    { rounds: 3, ms: 400, maxRetries: 0 },
+  );
   const machine = describeMachine();
   const samples: Sample[] = [];
   const failures = new Map<string, string>();

@@ -1,5 +1,5 @@
 import type { GuestProcess } from '../../qemu/guest-process.ts';
-import { othersShare, quiet, readCpuTime } from '../harness/cpu-time.ts';
+import { othersShare, quiet, readCpuTime } from '../../src/study/cpu-time.ts';
 import { oursName } from '../harness/rows.ts';
 import { randomSource, shuffled } from '../harness/statistics.ts';
 import type { Sample } from '../harness/types.ts';

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import type { Measured } from '../../src/study/stream/channel.ts';
+import { burstOf, Checker, makePattern, stamp } from '../../src/study/stream/content.ts';
 import { MessageReader } from '../contestants/message-reader.ts';
 import { fail } from '../contestants/pair.ts';
-import type { Measured } from './channel-path.ts';
-import { burstOf, Checker, makePattern, stamp } from './content.ts';
 import type { Order } from './orders.ts';
 
 /** A connection starts with its order: 0 (echo) or 1 (feed), and the size of a message. */

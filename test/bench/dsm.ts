@@ -9,6 +9,7 @@ import { dsmBenchmarks } from '../../bench/dsm/benchmarks.ts';
 import { apartInProcess } from '../../bench/dsm/messages.ts';
 import { judged } from '../../bench/dsm/run.ts';
 import type { Row } from '../../bench/harness/types.ts';
+import { withoutOpenssl } from '../host/hosts/support/certificates.ts';
 
 /** Of a run of a few ids, beside others that want the processors. */
 const LIMIT_MS = 240_000;
@@ -64,24 +65,31 @@ t.test('a row says which of its goals were met', async (t) => {
     row('fault-local', 20_001, 1, 'private'),
     row('app-tsp-2x1', 10, 16, 'one-process'),
     row('app-tsp-2x1', 10, 16, 'messages'),
+    row('fault-remote-4k', 250, 100, 'tcp'),
+    row('stream-remote', 69, 100, 'tcp'),
   ]);
   t.strictSame(
     rows.map(({ target }) => target?.map(({ met }) => met)),
-    [[true], [false], [false], [true], undefined],
+    [[true], [false], [false], [true], undefined, [true], [false]],
   );
 });
 
-t.test('a run of a few ids', { timeout: LIMIT_MS }, async (t) => {
+t.test('a run of a few ids', { skip: withoutOpenssl() ?? false, timeout: LIMIT_MS }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'ivshmem-bench-test-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'dsm.json');
-  const ids = ['lock-contended', 'app-quicksort-2x1'];
+  const ids = ['lock-contended', 'app-quicksort-2x1', 'fault-local-spread'];
   const words = ['bench/run.ts', 'dsm', '--quick', '--ms', '20', '--only', ids.join(), '--json', file];
   await promisify(execFile)('npx', ['tsx', ...words], { timeout: LIMIT_MS - 10_000 });
   const rows = JSON.parse(readFileSync(file, 'utf8')) as Row[];
   t.strictSame(
     rows.map(({ id, baselineName }) => `${id} ${baselineName}`),
-    ['lock-contended messages', 'app-quicksort-2x1 one-process', 'app-quicksort-2x1 messages'],
+    [
+      'lock-contended messages',
+      'app-quicksort-2x1 one-process',
+      'app-quicksort-2x1 messages',
+      'fault-local-spread private',
+    ],
   );
   t.ok(rows.every(({ ours, baseline }) => ours > 0 && baseline > 0));
 });

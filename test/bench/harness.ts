@@ -7,13 +7,13 @@ import {
   stampLarge,
 } from '../../bench/contestants/content.ts';
 import { MessageReader } from '../../bench/contestants/message-reader.ts';
-import { othersShare } from '../../bench/harness/cpu-time.ts';
 import { execute } from '../../bench/harness/execute.ts';
 import { judge } from '../../bench/harness/report.ts';
 import { makeRows } from '../../bench/harness/rows.ts';
 import { placementOf } from '../../bench/harness/schedule.ts';
 import { median, randomSource, shuffled } from '../../bench/harness/statistics.ts';
 import type { Benchmark, HostSample } from '../../bench/harness/types.ts';
+import { othersShare } from '../../src/study/cpu-time.ts';
 
 const benchmark: Benchmark = {
   id: 'x',

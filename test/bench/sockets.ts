@@ -5,14 +5,14 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { answer } from '../../bench/sockets/answering.ts';
-import { checkAnswer, decodeHeader, encodeAnswer, encodeHeader } from '../../bench/sockets/header.ts';
 import { body, HttpLoad } from '../../bench/sockets/http-load.ts';
-import { LineChecker } from '../../bench/sockets/line-checker.ts';
-import { measureStream } from '../../bench/sockets/measuring.ts';
-import { moduleOf } from '../../bench/sockets/modules.ts';
-import { orders, rowId } from '../../bench/sockets/orders.ts';
-import { makePattern, stamp } from '../../bench/vm/content.ts';
+import { answer } from '../../src/study/stream/answering.ts';
+import { makePattern, stamp } from '../../src/study/stream/content.ts';
+import { checkAnswer, decodeHeader, encodeAnswer, encodeHeader } from '../../src/study/stream/header.ts';
+import { LineChecker } from '../../src/study/stream/line-checker.ts';
+import { measureStream } from '../../src/study/stream/measuring.ts';
+import { moduleOf } from '../../src/study/stream/modules.ts';
+import { orders, rowId } from '../../src/study/stream/orders.ts';
 import { Random } from '../support/random.ts';
 
 /** `count` messages in one piece. */

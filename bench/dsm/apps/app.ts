@@ -9,7 +9,22 @@ export interface Together {
   readonly members: number;
   /** Resolves when all members have called it. */
   meet(): Promise<void>;
+  /** Where memory moves between hosts. */
+  readonly pages?: Pages;
 }
+
+/** Elements `from` to `to` of a view, which a member says it will use: otherwise they come page by page, when they are touched. */
+export interface Pages {
+  /** Asks for them, and goes on. */
+  ahead(view: Numbers, from: number, to: number, access: 'read' | 'write'): void;
+  /** Resolves when they are here. */
+  bring(view: Numbers, from: number, to: number, access: 'read' | 'write'): Promise<void>;
+}
+
+type Numbers = Float64Array | Int32Array;
+
+/** What members of different hosts write lies that far apart, so that a page has one of them at a time. */
+export const APART_BYTES = 4096;
 
 /** A member of a run of two that has memory of its own and sends messages to the other. They come in order, whole. */
 export interface Apart {
@@ -35,6 +50,8 @@ export interface App {
 
 export interface AppKind {
   readonly name: string;
+  /** Of memory that moves between hosts, bytes: how much of it goes with what is touched. */
+  readonly pageBytes: number;
   /** Bytes of memory for a problem of size `n`. */
   bytes(n: number): number;
   /** Sizes of the problem: what is measured, and what tests try. */

@@ -7,6 +7,8 @@ export const jacobi: AppKind = {
   name: 'jacobi',
   size: 1024,
   small: 64,
+  // A row of it.
+  pageBytes: 8192,
   bytes: (n) => 2 * n * n * 8,
   on(buffer, n): App {
     const grids = [0, 1].map((g) => new Float64Array(buffer, g * n * n * 8, n * n)) as [
@@ -23,12 +25,16 @@ export const jacobi: AppKind = {
         if (from === 0) grid.fill(100, 0, n);
       }
     };
-    const sweep = (number: number, part: number): void => {
+    const sweep = (number: number, first: number, end: number): void => {
       const [from, to] = [grids[number & 1]!, grids[1 - (number & 1)]!];
-      const [first, end] = rows(part);
       for (let y = first; y < end; y++)
         for (let i = y * n + 1; i < y * n + n - 1; i++)
           to[i] = 0.25 * (from[i - n]! + from[i + n]! + from[i - 1]! + from[i + 1]!);
+    };
+    /** The row of a part that the other part reads, and the row of the other that it reads itself. */
+    const border = (part: number): [number, number] => {
+      const [first, end] = rows(part);
+      return part === 0 ? [end - 1, end] : [first, first - 1];
     };
     return {
       prepare() {},
@@ -38,18 +44,25 @@ export const jacobi: AppKind = {
         for (const part of parts) reset(part);
         await members.meet();
         for (let number = 0; number < SWEEPS; number++) {
-          for (const part of parts) sweep(number, part);
+          for (const part of parts) {
+            const [first, end] = rows(part);
+            const [mine, theirs] = border(part);
+            members.pages?.ahead(grids[number & 1]!, theirs * n, (theirs + 1) * n, 'read');
+            members.pages?.ahead(grids[1 - (number & 1)]!, mine * n, (mine + 1) * n, 'write');
+            // What needs the other's row, last: it is on its way.
+            sweep(number, part === 0 ? first : first + 1, part === 0 ? end - 1 : end);
+            sweep(number, mine, mine + 1);
+          }
           await members.meet();
         }
       },
       async apart({ member, send, receive }) {
         reset(member);
         const [first, end] = rows(member);
-        // The row of ours that the other needs, and the one of its that we need.
-        const [mine, theirs] = member === 0 ? [end - 1, end] : [first, first - 1];
+        const [mine, theirs] = border(member);
         for (const grid of grids) grid.fill(0, theirs * n, (theirs + 1) * n);
         for (let number = 0; number < SWEEPS; number++) {
-          sweep(number, member);
+          sweep(number, first, end);
           const grid = grids[1 - (number & 1)]!;
           await send(raw(grid, mine * n, (mine + 1) * n));
           await receive(raw(grid, theirs * n, (theirs + 1) * n));

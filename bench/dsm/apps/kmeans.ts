@@ -1,26 +1,30 @@
-import { type App, type AppKind, cut, digestOf, numbers, PARTS, partsOf, raw } from './app.ts';
+import { APART_BYTES, type App, type AppKind, cut, digestOf, numbers, PARTS, partsOf, raw } from './app.ts';
 
 const [DIMENSIONS, CLUSTERS, ROUNDS] = [4, 16, 10] as const;
 /** Of each cluster: the sum of its points, and how many they are. */
 const SUM = CLUSTERS * (DIMENSIONS + 1);
+
+const sumsAt = (n: number): number => Math.ceil((n * DIMENSIONS * 8) / APART_BYTES) * APART_BYTES;
 
 /** Points fall to the nearest of some centres, which move to the middle of theirs, again and again. All meet in each round. */
 export const kmeans: AppKind = {
   name: 'kmeans',
   size: 1 << 16,
   small: 1000,
-  bytes: (n) => (n * DIMENSIONS + 2 * PARTS * SUM) * 8,
+  pageBytes: 4096,
+  bytes: (n) => sumsAt(n) + 2 * PARTS * APART_BYTES,
   on(buffer, n): App {
     const points = new Float64Array(buffer, 0, n * DIMENSIONS);
     // Two sets in turn: one round is read while the next is written, and one meeting a round is enough.
     const sums = [0, 1].map((set) =>
       Array.from(
         { length: PARTS },
-        (_, part) => new Float64Array(buffer, (n * DIMENSIONS + (set * PARTS + part) * SUM) * 8, SUM),
+        (_, part) => new Float64Array(buffer, sumsAt(n) + (set * PARTS + part) * APART_BYTES, SUM),
       ),
     );
     const centres = new Float64Array(CLUSTERS * DIMENSIONS);
-    const gather = (part: number, sum: Float64Array): void => {
+    const sum = new Float64Array(SUM);
+    const gather = (part: number, result: Float64Array): void => {
       sum.fill(0);
       const end = cut(part + 1, n) * DIMENSIONS;
       for (let at = cut(part, n) * DIMENSIONS; at < end; at += DIMENSIONS) {
@@ -48,6 +52,7 @@ export const kmeans: AppKind = {
         sum[s + 3]! += w;
         sum[s + 4]! += 1;
       }
+      result.set(sum);
     };
     const move = (set: Float64Array[]): void => {
       for (let k = 0; k < CLUSTERS; k++) {
@@ -66,7 +71,10 @@ export const kmeans: AppKind = {
         begin();
         for (let round = 0; round < ROUNDS; round++) {
           const set = sums[round & 1]!;
-          for (const part of parts) gather(part, set[part]!);
+          for (const part of parts) {
+            members.pages?.ahead(set[part]!, 0, SUM, 'write');
+            gather(part, set[part]!);
+          }
           await members.meet();
           move(set);
         }

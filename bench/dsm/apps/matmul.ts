@@ -5,6 +5,7 @@ export const matmul: AppKind = {
   name: 'matmul',
   size: 400,
   small: 30,
+  pageBytes: 4096,
   bytes: (n) => 3 * n * n * 8,
   on(buffer, n): App {
     const matrix = (place: number): Float64Array => new Float64Array(buffer, place * n * n * 8, n * n);

@@ -45,6 +45,7 @@ export const quicksortApp: AppKind = {
   name: 'quicksort',
   size: 1 << 20,
   small: 5000,
+  pageBytes: 65536,
   bytes: (n) => (2 * n + 16) * 4,
   on(buffer, n): App {
     const input = new Int32Array(buffer, 64, n);
@@ -65,9 +66,17 @@ export const quicksortApp: AppKind = {
         await members.meet();
         for (const part of parts) copy(part);
         await members.meet();
-        if (members.member === 0) parted[0] = part();
+        // All of it in one request, and no fault for each page.
+        if (members.member === 0) {
+          await members.pages?.bring(work, 0, n, 'write');
+          parted[0] = part();
+        }
         await members.meet();
-        for (const side of parts) sort(side, parted[0]!);
+        for (const side of parts) {
+          const [from, to] = side === 0 ? [0, parted[0]!] : [parted[0]! + 1, n];
+          if (from < to) await members.pages?.bring(work, from, to, 'write');
+          sort(side, parted[0]!);
+        }
         await members.meet();
       },
       async apart({ member, send, receive }) {

@@ -1,9 +1,11 @@
 import { randomSource } from '../../harness/statistics.ts';
-import { type App, type AppKind, raw } from './app.ts';
+import { APART_BYTES, type App, type AppKind, raw } from './app.ts';
 
 /** Words of the buffer: the shortest tour that is known, the next task, then the distances. */
-const [BEST, NEXT, DISTANCES] = [0, 16, 32] as const;
+const [BEST, NEXT, DISTANCES] = [0, APART_BYTES / 4, APART_BYTES / 2] as const;
 const DONE = -1;
+/** Tasks that a member takes at once: taking them may cost as much as one of them. */
+const FEW = 4;
 
 /**
  * The shortest tour through all cities, by branch and bound. A task is the first three cities of tours; members take one after
@@ -13,6 +15,7 @@ export const tsp: AppKind = {
   name: 'tsp',
   size: 14,
   small: 8,
+  pageBytes: 4096,
   bytes: (n) => (DISTANCES + n * n) * 4,
   on(buffer, n): App {
     const words = new Int32Array(buffer, 0, DISTANCES + n * n);
@@ -68,7 +71,8 @@ export const tsp: AppKind = {
         }
         await members.meet();
         learn();
-        for (let t = Atomics.add(words, NEXT, 1); t < tasks; t = Atomics.add(words, NEXT, 1)) search(t);
+        for (let from = Atomics.add(words, NEXT, FEW); from < tasks; from = Atomics.add(words, NEXT, FEW))
+          for (let task = from; task < Math.min(from + FEW, tasks); task++) search(task);
         await members.meet();
       },
       async apart({ member, send, receive, poll }) {

@@ -1,15 +1,15 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import { parseArgs } from 'node:util';
+import { answer } from '../../../src/study/stream/answering.ts';
+import { measureStream } from '../../../src/study/stream/measuring.ts';
+import { type ModuleName, moduleOf, type SocketModule } from '../../../src/study/stream/modules.ts';
+import { leastBatch } from '../../../src/study/stream/orders.ts';
 import { timeBatches } from '../../contestants/batches.ts';
 import { median } from '../../harness/statistics.ts';
-import { answer } from '../answering.ts';
 import { answerLines } from '../asked.ts';
 import type { Command, Taken } from '../commands.ts';
 import { measureConnects } from '../connecting.ts';
-import { measureStream } from '../measuring.ts';
-import { type ModuleName, moduleOf, type SocketModule } from '../modules.ts';
-import { leastBatch } from '../orders.ts';
 import { measureStalls } from '../stalling.ts';
 
 /**
