@@ -1,12 +1,15 @@
 /** Runs every example as its README says, on this host: a server, and each program as a process of its own. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createServer } from '../src/host/index.ts';
+import { withoutOpenssl } from './host/hosts/support/certificates.ts';
 import { runToEnd } from './support/native-build.ts';
 import { until } from './support/protocol/until.ts';
+import { testFolder } from './support/test-folder.ts';
 
 t.setTimeout(400_000);
 
@@ -93,6 +96,43 @@ t.test('dsm-queue', async (t) => {
   let all = 0;
   for (let id = 1; id <= 500; id++) all += (id * 7919) % 1000;
   t.equal(sizes, all, 'each job was done once');
+});
+
+t.test('dsm-workers', async (t) => {
+  for (const output of await play(t, 'dsm-workers', 'count', [['count']])) {
+    t.match(output, /17984 primes below 200000/);
+  }
+});
+
+t.test('dsm-hosts', { skip: withoutOpenssl() ?? false }, async (t) => {
+  const socket = join(testFolder(t), 'hosts');
+  const port = String(10_000 + (process.pid % 5000) * 2);
+  const hosts = spawn('npx', ['tsx', 'examples/dsm-hosts/hosts.ts', socket, port], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+    detached: true,
+    timeout: 300_000,
+  });
+  t.teardown(async () => {
+    if (hosts.exitCode !== null || hosts.signalCode !== null) return;
+    const gone = once(hosts, 'exit');
+    // The program and npx before it, which does not pass signals on.
+    process.kill(-hosts.pid!, 'SIGTERM');
+    await gone;
+  });
+  let output = '';
+  for (const stream of [hosts.stdout, hosts.stderr])
+    stream.on('data', (chunk) => {
+      output += chunk;
+    });
+  await until('both hosts', () => output.includes('host b:'), 60);
+  const [write, add] = await Promise.all([
+    start('dsm-hosts/write.ts', [], `${socket}-a.sock`).finished,
+    start('dsm-hosts/add.ts', [], `${socket}-b.sock`).finished,
+  ]);
+  t.equal(write.code, 0, write.output);
+  t.equal(add.code, 0, add.output);
+  t.match(write.output, /wrote 1048576 numbers\ntheir sum is 549755289600\n$/);
+  t.match(add.output, /added 1048576 numbers; [1-9]\d* pages were mapped here/);
 });
 
 t.test('net', async (t) => {
