@@ -22,7 +22,7 @@ export function qemuCommand(options: VmOptions, artifacts: Artifacts): string[] 
     ...[qemu, '-nodefaults', '-no-user-config', '-display', 'none', '-name', options.name],
     ...config('machine'),
     ...['-accel', artifacts.accelerator.accel, '-cpu', artifacts.accelerator.cpu],
-    ...['-m', `${options.memory ?? 512}M`, '-smp', String(options.cpus ?? 1)],
+    ...['-m', `${options.memory ?? 512}M`, '-smp', processors(options.cpus ?? 1)],
     ...(options.onReboot === 'reset' ? [] : ['-no-reboot']),
     ...(iommu ? config('iommu') : []),
     ...[
@@ -55,6 +55,15 @@ export function shellCommand(command: readonly string[]): string {
   return command
     .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
     .join(' ');
+}
+
+/**
+ * Room for a second processor, if there is but one: where QEMU emulates a machine that can never have another (TCG), its atomic
+ * instructions are not atomic and its fences none for whoever else has the memory, which here are the other peers
+ * (docs/decisions/emulated-guests.md).
+ */
+function processors(count: number): string {
+  return count === 1 ? '1,maxcpus=2' : String(count);
 }
 
 /** One concern's configuration file, and the settings that differ from one VM to the next. */

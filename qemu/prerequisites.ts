@@ -22,6 +22,24 @@ const prerequisites: readonly Prerequisite[] = [
   { package: 'iproute2', shows: 'ip', why: 'to make network namespaces, bridges and taps' },
   { package: 'iputils-ping', shows: 'ping', why: 'to test the IP interface', optional: true },
   { package: 'iperf3', shows: 'iperf3', why: 'to test the IP interface', optional: true },
+  {
+    package: 'etcd-server',
+    shows: 'etcd',
+    why: 'to test hosts that find each other in etcd',
+    optional: true,
+  },
+  {
+    package: 'openssl',
+    shows: 'openssl',
+    why: 'to make certificates for tests of several hosts',
+    optional: true,
+  },
+  {
+    package: 'chromium',
+    shows: 'chromium',
+    why: "to look at a study's report as a reader does",
+    optional: true,
+  },
   { package: 'mmdebstrap', shows: 'mmdebstrap', why: 'to install the guest' },
   {
     package: 'debian-archive-keyring',

@@ -50,6 +50,11 @@ t.test('choices', async (t) => {
   });
   t.strictSame(values(words, '-m'), ['1024M']);
   t.strictSame(values(words, '-smp'), ['2']);
+  t.strictSame(
+    values(compose({}), '-smp'),
+    ['1,maxcpus=2'],
+    'with one processor atomic instructions are none',
+  );
   t.notOk(words.some((word) => word.includes('iommu')));
   t.match(values(words, '-append')[0], / debug$/);
   t.notOk(words.includes('-no-reboot'));

@@ -9,6 +9,7 @@ import { command } from '../../guest-image/command.ts';
 import { Bridge, cable } from '../../qemu/network.ts';
 import { isAlive, runDirectory } from '../../qemu/run-directory.ts';
 import { launchVm, type Vm } from '../../qemu/vm.ts';
+import { testFolder } from '../support/test-folder.ts';
 
 t.setTimeout(300_000);
 const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces and the guest image';
@@ -16,7 +17,7 @@ const skip = process.getuid?.() === 0 ? false : 'needs root for network namespac
 const ping = (vm: Vm, address: string) => vm.check(`busybox ping -c 3 -W 60 ${address}`);
 
 t.test('two guests on a bridge in a namespace, and a device plugged in', { skip }, async (t) => {
-  const memory = join(t.testdir({}), 'region');
+  const memory = join(testFolder(t), 'region');
   writeFileSync(memory, Buffer.alloc(1 << 20));
   const bridge = await Bridge.create();
   t.teardown(() => bridge.close().catch(() => {}));
@@ -54,7 +55,7 @@ t.test('two guests on a bridge in a namespace, and a device plugged in', { skip 
 });
 
 t.test('a cable between two guests', { skip }, async (t) => {
-  const [left, right] = cable(t.testdir({}));
+  const [left, right] = cable(testFolder(t));
   const vms = [
     await launchVm({ name: 'left', network: left }),
     await launchVm({ name: 'right', network: right }),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
-import type { ServerStatus } from '../../../src/host/status.ts';
+import type { ServerStatus } from '../../../src/host/control/status.ts';
 
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const DEADLINE_MS = 180_000;
