@@ -63,8 +63,12 @@ bench-sockets: native ## Measure sockets over shared memory beside those of node
 	npm run --silent bench -- sockets-vm --json bench/results/sockets-vm.json
 
 .PHONY: bench-dsm
-bench-dsm: native ## Measure spaces on one host beside private memory and messages
+bench-dsm: native ## Measure spaces on one host and over two, beside private memory, messages and TCP
 	npm run --silent bench -- dsm --json bench/results/dsm.json
+
+.PHONY: study
+study: native ## Study this machine and write a report with plots to study/DATE-MACHINE (QUICK=1: within 5 minutes; STUDY=folder; run it again to go on)
+	npm run --silent bench -- study $(if $(QUICK),--quick) $(if $(STUDY),--folder $(STUDY)) $(if $(BUDGET),--budget $(BUDGET))
 
 .PHONY: package
 package: install ## Pack the npm package with its prebuilt addons, and name the file

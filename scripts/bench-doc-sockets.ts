@@ -2,7 +2,7 @@ import type { Row, SpreadRow } from '../bench/harness/types.ts';
 import { checkRow, formatValue, hasTail } from './bench-doc-rows.ts';
 
 /**
- * The tables of a run of `bench sockets` or `bench sockets-vm`: one line for each id with all its baselines, then those with a tail. `failed`:
+ * The tables of a run of `bench sockets`, `bench sockets-vm` or `bench dsm`: one line for each id with all its baselines, then those with a tail. `failed`:
  * what the run could not measure, with the reasons.
  */
 export function socketsTables(rows: readonly Row[], failed: Readonly<Record<string, string>> = {}): string[] {

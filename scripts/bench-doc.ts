@@ -1,7 +1,7 @@
 /**
  * Writes the numbers of benchmark runs into docs/performance.md (every row) and README.md (the floors), between the marks
  * bench:begin and bench:end; those of `bench membership` into docs/performance.md between bench:membership:begin and
- * bench:membership:end, and of `bench sockets` and `bench sockets-vm` between theirs. Usage: npx tsx scripts/bench-doc.ts RESULT.json ... What is given is written, the rest stays.
+ * bench:membership:end, and of `bench sockets`, `bench sockets-vm` and `bench dsm` between theirs. Usage: npx tsx scripts/bench-doc.ts RESULT.json ... What is given is written, the rest stays.
  * The machine comes from RESULT.details.json beside the first file of its kind, or is this one.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -61,7 +61,7 @@ export function membershipBlock(rows: readonly SpreadRow[], machine: MachineLine
   return lines.join('\n');
 }
 
-/** The block of one run of `bench sockets` or `bench sockets-vm`. */
+/** The block of one run of `bench sockets`, `bench sockets-vm` or `bench dsm`. */
 export function socketsBlock(
   rows: readonly Row[],
   machine: MachineLine,
@@ -110,7 +110,7 @@ export function shortRows(rows: readonly Row[]): Row[] {
 /** What stands beside the rows. Runs of the kinds that have a block of their own name themselves. */
 interface Details {
   readonly machine: MachineLine;
-  readonly benchmark?: 'sockets' | 'sockets-vm';
+  readonly benchmark?: 'sockets' | 'sockets-vm' | 'dsm';
   readonly failed?: Readonly<Record<string, string>>;
 }
 

@@ -5,11 +5,11 @@ import { Command } from 'commander';
 import t from 'tap';
 import { globSync } from 'tinyglobby';
 import { catalogue } from '../src/errors/index.ts';
-import { REFUSED_ADMISSION, REFUSED_FD_LIMIT, REFUSED_FULL } from '../src/host/handshake.ts';
+import { REFUSED_ADMISSION, REFUSED_FD_LIMIT, REFUSED_FULL } from '../src/host/sockets/handshake.ts';
 import { runToEnd } from './support/native-build.ts';
 
 const documents = globSync('**/*.md', {
-  ignore: ['**/node_modules/**', '.cache/**', '**/build/**'],
+  ignore: ['**/node_modules/**', '.cache/**', '**/build/**', 'study/**'],
   dot: false,
 });
 const read = (path: string): string => readFileSync(path, 'utf8');

@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { Authority, withoutOpenssl } from './host/hosts/support/certificates.ts';
 import { type Outcome, runToEnd } from './support/native-build.ts';
 import { checkout, packAndInstall, untilItSucceeds, writeReadmePrograms } from './support/packed.ts';
 
-const MOST_BYTES = 1_000_000;
-const MOST_BYTES_UNPACKED = 3_000_000;
+const MOST_BYTES = 1_800_000;
+const MOST_BYTES_UNPACKED = 5_000_000;
 
 t.setTimeout(280_000);
 const { tarball, consumer, packing, installing, offline } = await packAndInstall(t);
@@ -44,11 +45,14 @@ t.test('npm pack', async (t) => {
     'dist/cli/main.js',
     'dist/cli/top/screen.js',
     'dist/cli/top/LICENSES.txt',
+    'dist/study/report/drawing.js',
+    'dist/study/LICENSES.txt',
     'systemd/ivshmem-server.service',
   ]) {
     t.ok(files.includes(wanted), wanted);
   }
   t.ok(files.includes(`prebuilds/linux-${process.arch}.node`), 'the addon for this machine');
+  t.ok(files.includes(`prebuilds/linux-${process.arch}-hosts.node`), 'that of servers with hosts');
   const guardian = list.find((line) => line.endsWith(`prebuilds/linux-${process.arch}-guardian`));
   t.match(guardian, /^-rwx/, 'the guardian for this machine, a program');
   const strange = files.filter(
@@ -59,8 +63,8 @@ t.test('npm pack', async (t) => {
 
 const other = process.arch === 'x64' ? 'arm64' : 'x64';
 const left = /linux-\w+ is left out: .*/.exec(packing.output)?.[0];
-t.test(`the addon for ${other}`, { skip: left ?? false }, async (t) => {
-  for (const suffix of ['.node', '-guardian']) {
+t.test(`what is compiled for ${other}`, { skip: left ?? false }, async (t) => {
+  for (const suffix of ['.node', '-hosts.node', '-guardian']) {
     const image = join(checkout, `prebuilds/linux-${other}${suffix}`);
     // ELF e_machine, at offset 18: EM_X86_64 62, EM_AARCH64 183.
     t.equal(readFileSync(image).readUInt16LE(18), other === 'arm64' ? 183 : 62);
@@ -177,6 +181,36 @@ t.test("README's programs", { skip: offline }, async (t) => {
   t.equal(asked.output.trim(), 'hello, says a');
 });
 
+t.test('a server among hosts', { skip: offline || withoutOpenssl() || false }, async (t) => {
+  const authority = new Authority(consumer);
+  const [socket, listen] = [`@ivshmem-among-${process.pid}`, '127.0.0.1:0'];
+  // The only one of its list, which is a majority.
+  const hosts = { name: 'a', listen, state: join(consumer, 'votes.json'), ...authority.issue('a') };
+  const lines = Object.entries(hosts).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+  const region = `[[regions]]\nname = "r"\nsocket = "${socket}"\nsize = "16M"\n`;
+  const file = join(consumer, 'hosts.toml');
+  writeFileSync(file, `${region}[hosts]\npeers = {}\n${lines.join('\n')}\n`);
+  const words = [join(inside, 'dist/cli/main.js'), 'server', '--config', file];
+  const server = spawn(process.execPath, words, { cwd: consumer, stdio: ['ignore', 'ignore', 'pipe'] });
+  t.teardown(() => server.kill());
+  let log = '';
+  server.stderr.on('data', (text) => {
+    log += text;
+  });
+  const program = `
+    import { open } from 'ivshmem';
+    import { openSpace } from 'ivshmem/dsm';
+    const region = await open({ socket: '${socket}', name: 'm' });
+    const space = await openSpace(region, 'numbers', { size: 1 << 20, spread: true });
+    new Float64Array(space.buffer)[1000] = Math.PI;
+    console.log(space.pageBytes, new Float64Array(space.buffer)[1000]);
+    await space.close();
+    await region.close();`;
+  writeFileSync(join(consumer, 'spread.mjs'), program);
+  const spread = await untilItSucceeds(() => run(process.execPath, '--no-warnings', 'spread.mjs'));
+  t.equal(spread.output.trim(), `4096 ${Math.PI}`, log);
+});
+
 t.test('the driver needs none of the dependencies', { skip: offline }, async (t) => {
   const { dependencies } = JSON.parse(readFileSync(join(inside, 'package.json'), 'utf8'));
   for (const name of Object.keys(dependencies))
@@ -196,4 +230,12 @@ t.test('the driver needs none of the dependencies', { skip: offline }, async (t)
   t.match(server.output, /ERR_MODULE_NOT_FOUND/, 'the server does');
   const screen = await run(process.execPath, 'bare.mjs', `${inside}/dist/cli/top/screen.js`, 'openScreen');
   t.equal(screen.output.trim(), 'function', 'what draws in terminals brings its own');
+  for (const [file, what] of [
+    ['report/drawing.js', 'svg'],
+    ['statistics.js', 'estimate'],
+    ['histogram.js', 'decodeTimes'],
+  ] as const) {
+    const part = await run(process.execPath, 'bare.mjs', `${inside}/dist/study/${file}`, what);
+    t.equal(part.output.trim(), 'function', `and so does ${file} of studies`);
+  }
 });

@@ -10,9 +10,10 @@ import { bundle } from '../../guest-image/bundle.ts';
 import { createServer, type RegionStatus } from '../../src/host/index.ts';
 import { type Channel, interrupt, type MembershipEvent, open, type Region } from '../../src/index.ts';
 import { until } from '../support/protocol/until.ts';
+import { testFolder } from '../support/test-folder.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const directory = t.testdir();
+const directory = testFolder(t);
 for (const name of ['held', 'sleeper'])
   writeFileSync(join(directory, `${name}.mjs`), await bundle(here(`../support/${name}-program.ts`)));
 cpSync(here('../../native/build/Release/addon.node'), join(directory, 'addon.node'));

@@ -1,12 +1,12 @@
 import { closeSync } from 'node:fs';
-import { parseConfig } from '../../src/host/config.ts';
+import { parseConfig } from '../../src/host/config/config.ts';
+import type { RegionConfig } from '../../src/host/config/schema.ts';
 import { silentLog } from '../../src/host/log.ts';
-import { readRecords } from '../../src/host/records.ts';
-import { RegionCore } from '../../src/host/region-core.ts';
-import type { RegionConfig } from '../../src/host/schema.ts';
-import type { Pace } from '../../src/host/slot-pace.ts';
-import type { Slot } from '../../src/host/slots.ts';
-import type { JournalSink } from '../../src/host/transaction.ts';
+import { readRecords } from '../../src/host/records/records.ts';
+import type { JournalSink } from '../../src/host/records/transaction.ts';
+import { RegionCore } from '../../src/host/region/region-core.ts';
+import type { Pace } from '../../src/host/region/slot-pace.ts';
+import type { Slot } from '../../src/host/region/slots.ts';
 import {
   LAYOUT_MAJOR,
   LAYOUT_MINOR,

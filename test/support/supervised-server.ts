@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { ControlClient } from '../../src/host/control-client.ts';
+import { ControlClient } from '../../src/host/control/control-client.ts';
 import type { RegionStatus } from '../../src/host/index.ts';
 import { until } from './protocol/until.ts';
 

@@ -22,10 +22,9 @@ export const emptyTally = (): Tally => ({
 
 /** What failed in this file counts as passed and unsteady from now on: it has passed when it was run again. */
 export function passedAgain(tally: Tally, file: string): void {
-  const [here, elsewhere] = [true, false].map((inFile) =>
-    tally.failures.filter((name) => name.startsWith(`${file} > `) === inFile),
-  ) as [string[], string[]];
-  tally.failures = elsewhere;
+  const isHere = (name: string): boolean => name.startsWith(`${file} > `);
+  const here = tally.failures.filter(isHere);
+  tally.failures = tally.failures.filter((name) => !isHere(name));
   tally.unsteady.push(...here);
   tally.failed -= here.length;
   tally.passed += here.length;

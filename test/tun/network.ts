@@ -1,7 +1,7 @@
 /** Interfaces with the addresses that the machines have on a network: whoever is there carries the packets. */
 import t from 'tap';
-import { ControlClient } from '../../src/host/control-client.ts';
-import { controlPath } from '../../src/host/control-path.ts';
+import { ControlClient } from '../../src/host/control/control-client.ts';
+import { controlPath } from '../../src/host/control/control-path.ts';
 import { serveRegion } from '../support/busy-region.ts';
 import { Namespace, noTun } from './support/namespaces.ts';
 
