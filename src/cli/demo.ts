@@ -58,11 +58,12 @@ async function measure(options: DemoOptions): Promise<void> {
       );
   } finally {
     child.kill();
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     await server.close();
   }
 }
 
-/** The second process: answers until it is ended. */
+/** The second process: answers until it is ended, and leaves in good order then. */
 async function respond(socket: string): Promise<void> {
   const { open } = await import('../channel/open.ts');
   const { DEMO_SERVICE, respond: respondTo } = await import('../demo/over-channel.ts');
@@ -70,6 +71,7 @@ async function respond(socket: string): Promise<void> {
   const region = await open({ socket, name: 'second' });
   const listener = await region.listen(DEMO_SERVICE);
   const stream = await serveSockets({ path: `\0${socket.slice(1)}-stream` });
+  process.once('SIGTERM', () => void region.close().finally(() => process.exit()));
   process.stdout.write('ready\n');
   for await (const channel of listener) await respondTo(channel);
   stream.close();

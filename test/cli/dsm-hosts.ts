@@ -39,7 +39,7 @@ t.test(
       runToEnd(
         'env',
         [
-          ...['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath, '--import', 'tsx', main],
+          ...['IVSHMEM_SOCKET=', process.execPath, '--import', 'tsx', main],
           ...['dsm', ...words, '--socket', hosts.sockets[0]!],
         ],
         60_000,

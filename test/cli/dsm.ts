@@ -12,7 +12,7 @@ const words = ['--import', 'tsx', main];
 t.setTimeout(240_000);
 
 const ivshmem = (...args: string[]): Promise<Outcome> =>
-  runToEnd('env', ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath, ...words, ...args], 60_000);
+  runToEnd('env', ['IVSHMEM_SOCKET=', process.execPath, ...words, ...args], 60_000);
 
 t.test('spaces of a region: listed, removed', { timeout: 230_000 }, async (t) => {
   const served = await serveRegion('spaces');

@@ -9,8 +9,7 @@ function ivshmem(...args: string[]): { status: number | null; stdout: string; st
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', main, ...args], {
     encoding: 'utf8',
     timeout: 60_000,
-    // Not counted as coverage: tsx compiles to other offsets than the loader of the tests, and mixing them garbles both.
-    env: { ...process.env, IVSHMEM_SOCKET: '', NODE_V8_COVERAGE: '' },
+    env: { ...process.env, IVSHMEM_SOCKET: '' },
   });
   return { status, stdout, stderr };
 }

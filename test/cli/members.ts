@@ -7,10 +7,10 @@ import { type Outcome, runToEnd } from '../support/native-build.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const words = ['--import', 'tsx', main];
-const env = { ...process.env, NODE_V8_COVERAGE: '', IVSHMEM_SOCKET: '' };
+const env = { ...process.env, IVSHMEM_SOCKET: '' };
 
 const ivshmem = (...args: string[]): Promise<Outcome> =>
-  runToEnd('env', ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath, ...words, ...args], 60_000);
+  runToEnd('env', ['IVSHMEM_SOCKET=', process.execPath, ...words, ...args], 60_000);
 
 /** `members --watch` and its lines, one after the other. */
 function watching(t: Test, ...args: string[]) {

@@ -13,7 +13,7 @@ import { until } from '../support/protocol/until.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const tsx = ['--import', 'tsx', main, 'server'];
-const env = { ...process.env, NODE_V8_COVERAGE: '' };
+const env = { ...process.env };
 
 const directory = mkdtempSync(join(tmpdir(), 'ivshmem-cli-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));

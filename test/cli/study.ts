@@ -18,7 +18,7 @@ const fixture = path('../study/fixtures/quick');
 t.setTimeout(240_000);
 
 const ivshmem = (...args: string[]): Promise<Outcome> =>
-  runToEnd('env', ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath, ...words, ...args], 120_000);
+  runToEnd('env', ['IVSHMEM_SOCKET=', process.execPath, ...words, ...args], 120_000);
 
 function folder(t: { teardown(work: () => void): unknown }): string {
   const made = mkdtempSync(join(tmpdir(), 'study-cli-'));
@@ -70,7 +70,7 @@ t.test('between two programs that only share a region and a network', async (t) 
   const common = ['--device', served.socket, '--addresses', '127.0.0.1', '--port', String(port)];
   const answer = spawn(process.execPath, [...words, 'study', 'answer', '--host', '127.0.0.1', ...common], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_V8_COVERAGE: '' },
+    env: { ...process.env },
   });
   t.teardown(() => ended(answer));
   await said(answer, `TCP at 127.0.0.1:${port + 1}`);

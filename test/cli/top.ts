@@ -7,7 +7,7 @@ import { Pty } from '../support/pty.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const node = [process.execPath, '--import', 'tsx', main];
-const env = { NODE_V8_COVERAGE: '', NODE_OPTIONS: '' };
+const env = { NODE_OPTIONS: '' };
 
 const noScript =
   spawnSync('script', ['--version']).status === 0 ? false : 'script(1) of util-linux is absent';

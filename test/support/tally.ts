@@ -30,23 +30,28 @@ export function passedAgain(tally: Tally, file: string): void {
   tally.passed += here.length;
 }
 
-/** Counts the leaves of a TAP stream: a test that has subtests is counted through them. `onFile` hears of each top-level test. */
-export function createTallyParser(
-  tally: Tally,
-  onFile: (name: string, ok: boolean, seconds: number) => void,
-): Parser {
+/** Counts one file's tally into another. */
+export function add(tally: Tally, other: Tally): void {
+  tally.passed += other.passed;
+  tally.failed += other.failed;
+  tally.skipped += other.skipped;
+  tally.failures.push(...other.failures);
+  tally.skips.push(...other.skips);
+}
+
+/** Counts the leaves of the TAP stream of `file`: a test that has subtests is counted through them. */
+export function tallyFile(tally: Tally, file: string): Parser {
   const watch = (parser: Parser, path: string): void => {
     let child: { count: number } | null = null;
     parser.on('child', (inner) => {
       child = { count: 0 };
       const box = child;
       inner.on('assert', () => box.count++);
-      watch(inner, path === '' ? inner.name : `${path} > ${inner.name}`);
+      watch(inner, `${path} > ${inner.name}`);
     });
     parser.on('assert', (result) => {
       const parent = child !== null && child.count > 0;
       child = null;
-      if (path === '') onFile(result.name, result.ok, (result.time ?? 0) / 1000);
       const name = `${path} > ${result.name}`;
       if (result.skip) {
         tally.skipped++;
@@ -59,6 +64,6 @@ export function createTallyParser(
     });
   };
   const root = new Parser();
-  watch(root, '');
+  watch(root, file);
   return root;
 }

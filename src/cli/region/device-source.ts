@@ -10,7 +10,7 @@ import { eventReport, memberReport } from '../../observe/tables.ts';
 import type { PciFunction } from '../../pci/sysfs.ts';
 import { enableMemory } from '../../setup/region-peek.ts';
 import { selectDevices } from '../../setup/select.ts';
-import { liveSystem } from '../../setup/system.ts';
+import { liveSystem, type System } from '../../setup/system.ts';
 import type { Source, Update } from './source.ts';
 
 const LOOK_EVERY_MS = 1000;
@@ -19,23 +19,26 @@ const LOOK_EVERY_MS = 1000;
  * The region behind an ivshmem device of this machine, without becoming a member of it. Null when there is no device and none was
  * asked for. A device of vfio-pci that nobody has open is opened, for its interrupts; otherwise its memory is looked at.
  */
-export async function openDeviceSource(selector: string | undefined): Promise<Source | null> {
+export async function openDeviceSource(
+  selector: string | undefined,
+  system: System = liveSystem(),
+): Promise<Source | null> {
   let device: PciFunction;
   try {
-    device = (await selectDevices(liveSystem(), selector === undefined ? [] : [selector]))[0]!;
+    device = (await selectDevices(system, selector === undefined ? [] : [selector]))[0]!;
   } catch (error) {
     if (selector === undefined && isIvshmemError(error, 'ERR_IVSHMEM_DEVICE_ABSENT')) return null;
     throw error;
   }
   // A second user of a UIO device would take the marks of the first, and has no interrupts to gain.
-  if (device.driver !== 'vfio-pci') return MappedSource.open(device);
+  if (device.driver !== 'vfio-pci') return MappedSource.open(device, system);
   const { openDevice } = await import('../../ivshmem/index.ts');
   try {
     const opened = await openDevice({ address: device.address.toString(), backend: 'vfio' });
     return new OpenedSource(opened);
   } catch (error) {
     if (!isIvshmemError(error)) throw error;
-    return MappedSource.open(device, error);
+    return MappedSource.open(device, system, error);
   }
 }
 
@@ -124,11 +127,11 @@ class MappedSource implements Source {
   }
 
   /** Throws ERR_IVSHMEM_MEMBERS_HIDDEN, with `cause` why the device could not be opened. */
-  static open(device: PciFunction, cause?: IvshmemError): MappedSource {
+  static open(device: PciFunction, system: System, cause?: IvshmemError): MappedSource {
     const on = device.address.toString();
     let disable = () => {};
     try {
-      if (process.geteuid!() === 0) disable = once(enableMemory(device));
+      if (system.uid === 0) disable = once(enableMemory(device));
       const mapping = mapMemory(device);
       try {
         return new MappedSource(mapping, new RegionView(mapping.buffer, on), disable);
