@@ -10,8 +10,9 @@ function lines(length: number): number {
 /**
  * The bytes of one direction's data area, given out in order and taken back in order. Every piece starts on a line.
  *
- * Small pieces turn back to the start after `window` bytes when that is free: what is reused soon stays in the caches.
- * Large ones use the whole area: with a consumer that lags they then travel through the last-level cache instead of being
+ * Small pieces turn back to the start after `window` bytes once there is room for as many as a consumer may hold back (a quarter of
+ * the ring, docs/decisions/deferred-used-descriptors.md): with less, an area that is nearly empty would be full until the consumer
+ * gives those back. What is reused soon stays in the caches. Large ones use the whole area: with a consumer that lags they then travel through the last-level cache instead of being
  * pulled dirty out of the other core's (docs/performance.md).
  */
 export class DataRing {
@@ -20,12 +21,18 @@ export class DataRing {
   burstOffset = 0;
   /** Small pieces turn back to the start here. */
   readonly window: number;
+  /** Pieces for which there must be room at the start: what a consumer holds back, the one it was just given, and the one it looks at. */
+  readonly #ahead: number;
+  /** Length of the longest piece since the last turn. */
+  #longest = 0;
   #head = 0;
   #tail = 0;
 
-  constructor(bytes: number, window: number) {
+  /** `pieces`: the most that can be outstanding, the size of the queue. */
+  constructor(bytes: number, pieces: number) {
     this.bytes = bytes & -LINE_BYTES;
-    this.window = Math.min(this.bytes, window);
+    this.window = Math.min(this.bytes, pieces * LINE_BYTES);
+    this.#ahead = pieces / 4 + 2;
   }
 
   /** Where the piece given out last ends: pass it to `free` when that piece comes back. */
@@ -48,7 +55,8 @@ export class DataRing {
   /** Places `length` bytes in a row; the offset, or -1 when there is no room. */
   place(length: number): number {
     const need = lines(length);
-    if (this.#head === this.#tail) this.#head = this.#tail = 0;
+    if (this.#head === this.#tail) this.#head = this.#tail = this.#longest = 0;
+    if (need > this.#longest) this.#longest = need;
     const head = this.#head;
     const tail = this.#tail;
     if (head < tail) {
@@ -56,15 +64,20 @@ export class DataRing {
       this.#head = head + need;
       return head;
     }
-    const room = head + need <= this.bytes;
-    if (room && !(head >= this.window && need <= SMALL_BYTES && need < tail)) {
+    if (head + need <= this.bytes && !(head >= this.window && this.#turnsEarly())) {
       this.#head = head + need;
       return head;
     }
     // Strictly less: an end equal to the tail would look empty.
     if (need >= tail) return -1;
     this.#head = need;
+    this.#longest = need;
     return 0;
+  }
+
+  /** Whether small pieces may go on at the start although the area does not end here. */
+  #turnsEarly(): boolean {
+    return this.#longest <= SMALL_BYTES && this.#longest * this.#ahead < this.#tail;
   }
 
   /**
@@ -73,22 +86,18 @@ export class DataRing {
    */
   placeBurst(length: number, count: number): number {
     const stride = lines(length);
-    if (this.#head === this.#tail) this.#head = this.#tail = 0;
-    const small = stride <= SMALL_BYTES;
+    if (this.#head === this.#tail) this.#head = this.#tail = this.#longest = 0;
+    if (stride > this.#longest) this.#longest = stride;
     const { bytes } = this;
     let head = this.#head;
     let edge = this.#tail - 1;
     if (head >= this.#tail) {
-      edge = small && head < this.window ? this.window : bytes;
-      if (head + stride > edge || (small && head >= this.window && stride < this.#tail)) {
-        if (stride >= this.#tail) {
-          // The start is not free yet: go on behind the window.
-          edge = bytes;
-        } else {
-          head = 0;
-          edge = this.#tail - 1;
-        }
-      }
+      const early = this.#turnsEarly();
+      if (head + stride > bytes ? stride < this.#tail : early && head + stride > this.window) {
+        head = 0;
+        edge = this.#tail - 1;
+        this.#longest = stride;
+      } else edge = early ? this.window : bytes;
     }
     const placed = Math.min(count, Math.floor((edge - head) / stride));
     if (placed <= 0) return 0;

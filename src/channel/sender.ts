@@ -41,7 +41,7 @@ export class Sender {
     this.area = area;
     this.#base = base;
     this.#mask = queue.size - 1;
-    this.#data = new DataRing(area.bytes.length, queue.size * LINE_BYTES);
+    this.#data = new DataRing(area.bytes.length, queue.size);
     this.#ends = new Uint32Array(queue.size);
     this.#reservations = Array.from({ length: queue.size }, () => new Reservation(area));
     queue.disableNotifications();
