@@ -3,7 +3,8 @@
  * C++ compilers of this machine (for the other architecture: Debian's g++-aarch64-linux-gnu or g++-x86-64-linux-gnu). Node's headers, among them OpenSSL's, are the same
  * for both.
  * Usage: npm run build:prebuilds [-- x64|arm64 ...]
- * Without arguments only what is older than its sources is built, and an architecture without a compiler is left out.
+ * Without arguments only what is older than its sources is built, and an architecture without a compiler is left out. What
+ * `npm run build:native` has made of these sources for this machine is taken as it is.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -20,7 +21,37 @@ const products = { 'addon.node': '.node', 'hosts.node': '-hosts.node', guardian:
 const path = (arch: string, suffix: string): string => join(root, 'prebuilds', `linux-${arch}${suffix}`);
 const isSource = (file: string): boolean => !/\/native\/(build|test)(\/|$)/.test(file);
 
-function prebuild(arch: string): void {
+/** Whether all these files are there and no source is newer. */
+function areFresh(files: readonly string[]): boolean {
+  const built = files.map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return readdirSync(join(root, 'native'), { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(isSource)
+    .every((file) => (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) <= Math.min(...built));
+}
+
+/** Where the products for an architecture are that were built beside the sources, of these sources and as they are shipped. */
+function builtHere(arch: string): string | undefined {
+  const release = join(root, 'native/build/Release');
+  const files = Object.keys(products).map((product) => join(release, product));
+  if (arch !== process.arch || !areFresh(files)) return undefined;
+  // One with a sanitizer is several times as big.
+  return files.every((file) => statSync(file).size <= LIMIT_BYTES) ? release : undefined;
+}
+
+function prebuild(arch: string, from = compile(arch)): void {
+  for (const [product, suffix] of Object.entries(products)) {
+    const target = path(arch, suffix);
+    mkdirSync(dirname(target), { recursive: true });
+    cpSync(join(from, product), target);
+    const { size } = statSync(target);
+    if (size > LIMIT_BYTES) throw new Error(`${target} has ${size} bytes, more than ${LIMIT_BYTES}`);
+    console.log(`${target} ${size} bytes`);
+  }
+}
+
+/** Compiles everything, and returns the folder with the products. */
+function compile(arch: string): string {
   const triplet = triplets[arch];
   if (triplet === undefined) throw new Error(`no such architecture: ${arch} (x64, arm64)`);
   // A copy under the root, so that node-addon-api is found and native/build, which may be in use, stays as it is.
@@ -39,25 +70,11 @@ function prebuild(arch: string): void {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (built.status !== 0) throw new Error(`building for ${arch} failed`);
-  for (const [product, suffix] of Object.entries(products)) {
-    const target = path(arch, suffix);
-    mkdirSync(dirname(target), { recursive: true });
-    cpSync(join(copy, 'build/Release', product), target);
-    const { size } = statSync(target);
-    if (size > LIMIT_BYTES) throw new Error(`${target} has ${size} bytes, more than ${LIMIT_BYTES}`);
-    console.log(`${target} ${size} bytes`);
-  }
+  return join(copy, 'build/Release');
 }
 
-/** Whether all for an architecture is there and no source is newer. */
 function isFresh(arch: string): boolean {
-  const built = Object.values(products).map(
-    (suffix) => statSync(path(arch, suffix), { throwIfNoEntry: false })?.mtimeMs ?? 0,
-  );
-  return readdirSync(join(root, 'native'), { recursive: true, withFileTypes: true })
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter(isSource)
-    .every((file) => (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) <= Math.min(...built));
+  return areFresh(Object.values(products).map((suffix) => path(arch, suffix)));
 }
 
 function hasCompiler(arch: string): boolean {
@@ -69,4 +86,6 @@ function hasCompiler(arch: string): boolean {
 
 const wanted = process.argv.slice(2);
 if (wanted.length > 0) for (const arch of wanted) prebuild(arch);
-else for (const arch of Object.keys(triplets)) if (!isFresh(arch) && hasCompiler(arch)) prebuild(arch);
+else
+  for (const arch of Object.keys(triplets))
+    if (!isFresh(arch) && hasCompiler(arch)) prebuild(arch, builtHere(arch));

@@ -71,13 +71,12 @@ t.test('small pieces turn back to the start after the window, large ones use the
   const ring = new DataRing(65536, 16);
   const ends: number[] = [];
   const offsets: number[] = [];
-  for (let i = 0; i < 64; i++) {
+  for (let i = 0; i < 60; i++) {
     offsets.push(ring.place(256));
     ends.push(ring.end);
     if (i >= 2) ring.free(ends[i - 2]!);
   }
   t.ok(Math.max(...offsets) < 4096, 'the same few KiB, over and over');
-  ring.free(ends.at(-2)!);
   const large = ring.place(8192);
   t.ok(large > 0 && large < 4096, 'behind the small ones');
   t.equal(ring.place(8192), large + 8192, 'and on, past the window');

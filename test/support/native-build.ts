@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const directory = fileURLToPath(new URL('../../native/test/', import.meta.url));
@@ -38,15 +39,14 @@ export function lacking(...names: readonly string[]): string | false {
   return missing.length > 0 && `not installed: ${missing.join(', ')}`;
 }
 
-/** Builds targets of native/test/Makefile; test files run side by side, so one make at a time. */
-export async function buildNativeTests(...targets: readonly string[]): Promise<void> {
-  const { code, output } = await runToEnd(
-    'flock',
-    ['Makefile', 'make', '--no-print-directory', ...targets],
-    280_000,
-    directory,
-  );
-  if (code !== 0) throw new Error(`make ${targets.join(' ')} failed:\n${output}`);
+/** Builds a target of native/test/Makefile. Test files run side by side: one make at a time for a target, and no two share an output. */
+export async function buildNativeTests(target: string): Promise<void> {
+  const locks = `${directory}build/locks`;
+  mkdirSync(locks, { recursive: true });
+  const lock = `${locks}/${target.replaceAll('/', '-')}`;
+  const make = ['make', '--no-print-directory', target];
+  const { code, output } = await runToEnd('flock', [lock, ...make], 280_000, directory);
+  if (code !== 0) throw new Error(`make ${target} failed:\n${output}`);
 }
 
 /** The path of a program that buildNativeTests() made. */
