@@ -11,6 +11,7 @@ import { rmSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { globSync } from 'tinyglobby';
 import { type FileResult, runFile } from './support/run-file.ts';
+import { MOSTLY_WAITING, SINGLE_VM, split } from './support/schedule.ts';
 import { add, emptyTally, passedAgain } from './support/tally.ts';
 
 const tally = emptyTally();
@@ -34,28 +35,30 @@ async function check(name: string, command: string, args: readonly string[]): Pr
 /** More failing files than this are no accident. */
 const MOST_RUN_AGAIN = 3;
 
+/** What runs side by side, one file of each lane at a time: a lane takes from the first of its queues that is not empty. */
+type Lanes = readonly (readonly string[][])[];
+
 /**
- * A stage of files of tests, `jobs` at a time. A few that fail are run once more, by themselves: the tests are of what happens between
- * processes on processors that may be somebody else's for seconds. What passes then is named at the end as unsteady, with all it
- * printed the first time in the output above: it is to be looked into, and does not stop everybody else.
+ * A stage of files of tests. A few that fail are run once more, by themselves: the tests are of what happens between processes on
+ * processors that may be somebody else's for seconds. What passes then is named at the end as unsteady, with all it printed the first
+ * time in the output above: it is to be looked into, and does not stop everybody else.
  */
 async function files(
-  names: readonly string[],
-  jobs: number,
+  lanes: Lanes,
   timeoutSeconds: number,
   env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const failed: string[] = [];
-  const rest = [...names];
-  const work = async (): Promise<void> => {
-    for (let file = rest.shift(); file !== undefined; file = rest.shift()) {
+  const work = async (queues: readonly string[][]): Promise<void> => {
+    const next = () => queues.find(({ length }) => length > 0)?.shift();
+    for (let file = next(); file !== undefined; file = next()) {
       const result = await runFile(file, timeoutSeconds, env);
       report(result);
       add(tally, result.tally);
       if (!result.ok) failed.push(file);
     }
   };
-  await Promise.all(Array.from({ length: jobs }, work));
+  await Promise.all(lanes.map(work));
   if (failed.length === 0 || failed.length > MOST_RUN_AGAIN) return;
   say(`  again, by itself: ${failed.join(' ')}`);
   for (const file of failed) {
@@ -87,23 +90,35 @@ const unitFiles = globSync([
 ]).sort();
 const vmFiles = globSync(['test/vm/**/*.ts', '!test/vm/support/**', '!test/vm/guest/**']).sort();
 
+/** Two files at a time, and beside them one that mostly waits. */
+function unitLanes(names: readonly string[]): Lanes {
+  const [waiting, working] = split(names, MOSTLY_WAITING);
+  return [[working, waiting], [working, waiting], [waiting]];
+}
+
+/** Two files at a time, of which one has but one VM: never more VMs that are busy than processors of two. */
+function vmLanes(names: readonly string[]): Lanes {
+  const [single, several] = split(names, SINGLE_VM);
+  return [[several, single], [single]];
+}
+
 const stages: Record<string, () => Promise<void>> = {
   lint: () => check('biome', 'npx', ['biome', 'check', '.']),
   types: () => check('tsc', 'npx', ['tsc', '--noEmit', '-p', 'tsconfig.json']),
   unit: async () => {
     rmSync(COUNTS, { recursive: true, force: true });
-    await files(unitFiles, 2, UNIT_SECONDS, { NODE_V8_COVERAGE: resolve(COUNTS) });
+    await files(unitLanes(unitFiles), UNIT_SECONDS, { NODE_V8_COVERAGE: resolve(COUNTS) });
     await check('coverage', 'npx', ['tsx', 'test/support/coverage.ts', COUNTS]);
   },
-  vm: () => files(vmFiles, 1, VM_SECONDS),
+  vm: () => files(vmLanes(vmFiles), VM_SECONDS),
 };
 
 /** The files of tests below some paths, without coverage. */
 async function below(paths: readonly string[]): Promise<void> {
   const named = (file: string): boolean =>
     paths.some((path) => `${file}/`.startsWith(`${relative('.', path)}/`));
-  await files(unitFiles.filter(named), 2, UNIT_SECONDS);
-  await files(vmFiles.filter(named), 1, VM_SECONDS);
+  await files(unitLanes(unitFiles.filter(named)), UNIT_SECONDS);
+  await files(vmLanes(vmFiles.filter(named)), VM_SECONDS);
   if (tally.passed + tally.failed + tally.skipped > 0) return;
   tally.failed++;
   tally.failures.push(`no tests in ${paths.join(' ')}`);

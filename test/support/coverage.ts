@@ -29,6 +29,17 @@ interface CachedMap {
  */
 const ADDED = new Set(['__name', '<static_initializer>']);
 
+/** Null: the process was killed while it wrote this. */
+function read(path: string): Counts | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Counts;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    console.log(`${path} is not whole`);
+    return null;
+  }
+}
+
 /**
  * The counts of what was compiled from src/, alone or in a bundle, written to `own`. The rest, which c8 would read and throw away, is
  * most of a gigabyte.
@@ -40,7 +51,8 @@ function keepOwn(folder: string, own: string): void {
   /** What a script was compiled to: counts of two texts cannot be added up. */
   const texts = new Map<string, string>();
   for (const name of readdirSync(folder)) {
-    const counts = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Counts;
+    const counts = read(join(folder, name));
+    if (counts === null) continue;
     const maps: Record<string, CachedMap> = {};
     const result = counts.result.filter(({ url }) => {
       const map = counts['source-map-cache']?.[url];
