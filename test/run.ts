@@ -11,7 +11,7 @@ import { rmSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { globSync } from 'tinyglobby';
 import { type FileResult, runFile } from './support/run-file.ts';
-import { MOSTLY_WAITING, SINGLE_VM, split } from './support/schedule.ts';
+import { HEAVY_VMS, MOSTLY_WAITING, split } from './support/schedule.ts';
 import { add, emptyTally, passedAgain } from './support/tally.ts';
 
 const tally = emptyTally();
@@ -96,10 +96,10 @@ function unitLanes(names: readonly string[]): Lanes {
   return [[working, waiting], [working, waiting], [waiting]];
 }
 
-/** Two files at a time, of which one has but one VM: never more VMs that are busy than processors of two. */
+/** Two files at a time, never two of those that are heavy: emulated VMs mostly wait for each other, and for programs to start. */
 function vmLanes(names: readonly string[]): Lanes {
-  const [single, several] = split(names, SINGLE_VM);
-  return [[several, single], [single]];
+  const [heavy, light] = split(names, HEAVY_VMS);
+  return [[heavy, light], [light]];
 }
 
 const stages: Record<string, () => Promise<void>> = {

@@ -12,14 +12,15 @@ export const MOSTLY_WAITING: readonly string[] = [
   'test/membership/region.ts',
 ];
 
-/** Files of tests with one VM, which keeps one processor busy. */
-export const SINGLE_VM: readonly string[] = [
-  'test/vm/bind.ts',
-  'test/vm/boot.ts',
-  'test/vm/package.ts',
-  'test/vm/reset.ts',
-  'test/vm/vfio.ts',
-  'test/vm/virtio.ts',
+/** Files of tests whose VMs want both of two processors for long. The one with four VMs first, while the others have their short ones. */
+export const HEAVY_VMS: readonly string[] = [
+  'test/vm/members.ts',
+  'test/vm/dsm-hosts.ts',
+  'test/vm/hostile.ts',
+  'test/vm/many-sockets.ts',
+  'test/vm/migrate.ts',
+  'test/vm/programs.ts',
+  'test/vm/tun.ts',
 ];
 
 /** Those of `names` that `listed` has, in its order, and the others. */
