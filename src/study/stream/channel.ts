@@ -145,8 +145,8 @@ export async function measureChannel(
 
 function take(channel: Channel): Message {
   const message = channel.spin(SILENCE_NS);
-  if (message === null) throw new Error(`nothing came for 30 s (channel end: ${channel.end ?? 'none'})`);
-  return message;
+  if (message !== null) return message;
+  throw new Error(channel.end === null ? 'nothing came for 30 s' : `the channel ended: ${channel.end}`);
 }
 
 function roundTrips(channel: Channel, bytes: number, lap?: () => void): (n: number) => void {
