@@ -75,6 +75,12 @@ bool Node::Evict(PageId id, Outputs& out) {
   return true;
 }
 
+void Node::Sync(SyncTicket ticket, SyncKind, Outputs& out) {
+  Output output = About(OutputType::kSynced, ticket);
+  output.failure = fenced_ ? Failure::kFenced : Failure::kNone;
+  out.push_back(output);
+}
+
 void Node::Restricted(PageId id, Outputs& out) {
   const auto found = pages_.find(id);
   if (found == pages_.end() || !found->second.restricting) return;
@@ -149,6 +155,7 @@ void Node::Handle(NodeId from, const Message& message, Outputs& out) {
 // Of an earlier epoch only the page itself and the right to it still count: they are with nobody else. All
 // other messages are questions, which are asked again, or answers to questions of a view that is gone.
 bool Node::Accept(NodeId from, const Message& message, Outputs& out) {
+  if (message.type > MessageType::kReportEnd) return false;
   if (AboutPage(message.type) && message.page >= shape_.pages) return false;
   const bool arrives = message.type == MessageType::kData || message.type == MessageType::kGrant;
   if (message.epoch < view_.epoch) {

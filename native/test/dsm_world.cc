@@ -11,7 +11,7 @@ NodeId Id(int node) { return static_cast<NodeId>(node); }
 uint8_t Byte(int number) { return static_cast<uint8_t>(number); }
 
 const char* kTypes[] = {"get",  "forward", "invalidate", "invalidated", "data",   "grant",     "done",
-                        "fail", "evict",   "evicted",    "flush",       "report", "report-end"};
+                        "fail", "evict",   "evicted",    "flush",       "report", "report-end", "merge", "merged"};
 const char* kRights[] = {"none", "read", "write"};
 
 }  // namespace
@@ -238,6 +238,8 @@ void State::Perform(int node, const Outputs& outputs, bool current, bool early, 
       case OutputType::kReject:
         violation = std::string("rejected: ") + kTypes[static_cast<size_t>(output.message.type)];
         break;
+      default:
+        break;  // of release consistency
     }
   }
 }

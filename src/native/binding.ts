@@ -359,7 +359,7 @@ export const SPREAD_OUTCOMES = [
  * that the mapping does not allow waits in a signal handler until the page is there. The first one installs that handler (SIGSEGV), which
  * passes on what is not its own. Throws a RangeError for a control part or numbers that make no sense.
  *
- * `onEvent` is called with ticket 0 when the node knows of it, then once for each acquisition. Unref'ed.
+ * `onEvent` is called with ticket 0 when the node knows of it, then once for each acquisition, flush and refresh. Unref'ed.
  */
 export interface SpreadMemory {
   /** Close it after this one. */
@@ -372,6 +372,13 @@ export interface SpreadMemory {
   release(ticket: number): boolean;
   /** 1 and 2: asks for pages to read or write, as far as there is room for the request. 0: gives their mappings up. */
   hint(first: number, count: number, right: number): void;
+  /** Ends in onEvent(ticket, outcome) when what was stored on this host before can be seen by others. */
+  flush(ticket: number): void;
+  /** Also when nothing that is older than what others made visible before can be loaded here any more. */
+  refresh(ticket: number): void;
+  /** The same, and the calling thread waits, patienceMs at most. The outcome is an index of SPREAD_OUTCOMES. */
+  flushSync(): number;
+  refreshSync(): number;
   /** Whether these pages are mapped now, so that an access would not wait; true once the memory has ended or is closed. */
   has(first: number, count: number, write: boolean): boolean;
   /** Has a party (native/dsm/shared_layout.h) look again, or with `ask` tells in an event that it is gone. Either may be lost. */

@@ -56,6 +56,14 @@ const methods: Record<string, Method> = {
       await new Promise((resolve) => setImmediate(resolve));
     }
   },
+  /** Bytes [at, at + length) of a page, all the same. */
+  paint: (slot: number, page: number, at: number, length: number, value: number) =>
+    member(slot).write(page, new Uint8Array(length).fill(value), at),
+  bytes: async (slot: number, page: number, at: number, length: number) => [
+    ...(await member(slot).read(page)).subarray(at, at + length),
+  ],
+  flush: (slot: number) => member(slot).sync('flush'),
+  refresh: (slot: number) => member(slot).sync('refresh'),
   value: async (slot: number, page: number) => (await member(slot).read(page)).readUInt32LE(),
   acquire: (slot: number, page: number, access: 'read' | 'write', count: number) =>
     member(slot).acquire(page, access, count),

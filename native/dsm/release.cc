@@ -1,0 +1,416 @@
+#include "release.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ivshmem::dsm {
+
+namespace {
+
+Output About(OutputType type, PageId page, Right right = Right::kNone) {
+  Output output;
+  output.type = type;
+  output.page = page;
+  output.right = right;
+  return output;
+}
+
+Output Ends(OutputType type, PageId page, Failure failure) {
+  Output output = About(type, page);
+  output.failure = failure;
+  return output;
+}
+
+NodeMask First(NodeId count) { return count >= kMaxNodes ? ~NodeMask{0} : Bit(count) - 1; }
+
+}  // namespace
+
+ReleaseNode::ReleaseNode(NodeId self, const Shape& shape, const View& view, bool forms)
+    : self_(self), shape_(shape), view_(view), flushed_(view.alive), masters_(First(shape.homes)) {
+  if (forms) {
+    masters_ &= view.alive;
+  } else {
+    // Which of the others still are what they were, they say.
+    masters_ &= ~Bit(self);
+  }
+}
+
+void ReleaseNode::Fault(PageId id, Right right, Outputs& out) {
+  if (fenced_ || id >= shape_.pages || right == Right::kNone) {
+    out.push_back(Ends(OutputType::kFail, id, fenced_ ? Failure::kFenced : Failure::kPageRange));
+    return;
+  }
+  Page& page = pages_[id];
+  page.want = std::max(page.want, right);
+  Serve(id, page, out);
+}
+
+void ReleaseNode::Serve(PageId id, Page& page, Outputs& out) {
+  if (page.want == Right::kNone || page.restricting || page.duty != Duty::kNone) return;
+  const bool here = home(id) == self_;
+  if (page.held == Right::kNone) {
+    if (here && lives(id)) {
+      page.held = Right::kWrite;
+    } else {
+      // Until everybody has spoken, nobody knows which homes are left.
+      if (recovering_ || page.asked) return;
+      if (!lives(id)) {
+        page.want = Right::kNone;
+        out.push_back(Ends(OutputType::kFail, id, Failure::kLost));
+        return;
+      }
+      page.asked = true;
+      copies_.insert(id);
+      Send(home(id), dsm::About(MessageType::kGet, id, Right::kRead), out);
+      return;
+    }
+  }
+  if (!here && page.want == Right::kWrite && page.held == Right::kRead) {
+    page.held = Right::kWrite;
+    dirty_.insert(id);
+    out.push_back(About(OutputType::kTwin, id));
+  }
+  page.want = Right::kNone;
+  page.mapped = std::max(page.mapped, page.held);
+  out.push_back(About(OutputType::kMap, id, page.held));
+}
+
+bool ReleaseNode::Evict(PageId id, Outputs& out) {
+  const auto found = pages_.find(id);
+  if (fenced_ || recovering_ || found == pages_.end() || home(id) == self_) return false;
+  Page& page = found->second;
+  const bool busy = page.restricting || page.duty != Duty::kNone || page.want != Right::kNone || page.asked;
+  if (page.held == Right::kNone || busy) return false;
+  page.duty = Duty::kForget;
+  Settle(id, page, out);
+  return true;
+}
+
+void ReleaseNode::Restricted(PageId id, Outputs& out) {
+  const auto found = pages_.find(id);
+  if (found == pages_.end() || !found->second.restricting) return;
+  Page& page = found->second;
+  page.restricting = false;
+  page.mapped = std::min(page.mapped, page.limit);
+  if (!fenced_) Settle(id, page, out);
+}
+
+// A copy goes when nobody can load from it any more, and its last difference is taken when nobody can store.
+void ReleaseNode::Settle(PageId id, Page& page, Outputs& out) {
+  if (page.restricting || page.diffing) return;
+  if (page.duty != Duty::kNone) {
+    const Right limit = page.duty == Duty::kCool ? Right::kRead : Right::kNone;
+    if (page.mapped > limit) {
+      page.restricting = true;
+      page.limit = limit;
+      out.push_back(About(OutputType::kRestrict, id, limit));
+      return;
+    }
+    if (page.held == Right::kWrite) return Compare(id, page, false, out);
+    if (std::exchange(page.duty, Duty::kNone) != Duty::kCool) Forget(id, page, out);
+  }
+  if (page.held == Right::kWrite && !page.next.empty()) Compare(id, page, true, out);
+  Serve(id, page, out);
+}
+
+// One difference of a page at a time is on its way.
+void ReleaseNode::Compare(PageId id, Page& page, bool twin_stays, Outputs& out) {
+  if (page.diffing || page.merging != 0) return;
+  page.diffing = true;
+  page.twin_stays = twin_stays;
+  out.push_back(About(OutputType::kDiff, id, twin_stays ? Right::kWrite : Right::kRead));
+}
+
+bool ReleaseNode::Diffed(PageId id, bool changed, Outputs& out) {
+  const auto found = pages_.find(id);
+  if (fenced_ || found == pages_.end() || !found->second.diffing) return false;
+  Page& page = found->second;
+  page.diffing = false;
+  page.now = std::exchange(page.next, {});
+  if (!page.twin_stays) {
+    page.held = Right::kRead;
+    dirty_.erase(id);
+  }
+  if (changed) {
+    page.merging = ++number_;
+    merging_.insert(id);
+    Message merge = dsm::About(MessageType::kMerge, id);
+    merge.version = page.merging;
+    // In a new view everything that is not answered is sent again, when it is known to whom.
+    if (!recovering_) Send(home(id), merge, out);
+  } else {
+    End(page.now, false, out);
+    if (page.twin_stays && page.duty == Duty::kNone) page.duty = Duty::kCool;
+  }
+  Settle(id, page, out);
+  return true;
+}
+
+void ReleaseNode::Changing(PageId id, Outputs& out) {
+  const auto found = pages_.find(id);
+  if (fenced_ || found == pages_.end() || !found->second.diffing) return;
+  Page& page = found->second;
+  page.diffing = false;
+  page.duty = std::max(page.duty, Duty::kCool);
+  Settle(id, page, out);
+}
+
+void ReleaseNode::Forget(PageId id, Page& page, Outputs& out) {
+  page.held = Right::kNone;
+  copies_.erase(id);
+  out.push_back(About(OutputType::kFree, id));
+  End(page.gone, false, out);
+}
+
+void ReleaseNode::Sync(SyncTicket ticket, SyncKind kind, Outputs& out) {
+  if (fenced_) {
+    out.push_back(Ends(OutputType::kSynced, ticket, Failure::kFenced));
+    return;
+  }
+  // Counted as one more until all are known, for some may end at once.
+  syncs_[ticket].left = 1;
+  std::vector<SyncTicket> self{ticket};
+  for (const PageId id : merging_) Wait(ticket, pages_.at(id).now);
+  for (const PageId id : dirty_) Wait(ticket, pages_.at(id).next);
+  if (kind == SyncKind::kRefresh) {
+    for (const PageId id : copies_) {
+      Page& page = pages_.at(id);
+      Wait(ticket, page.gone);
+      page.stale |= page.asked;
+      if (page.held != Right::kNone) page.duty = std::max(page.duty, Duty::kForget);
+    }
+  }
+  const std::set<PageId>& concerned = kind == SyncKind::kRefresh ? copies_ : dirty_;
+  for (const PageId id : std::vector<PageId>(concerned.begin(), concerned.end())) {
+    Settle(id, pages_.at(id), out);
+  }
+  End(self, false, out);
+}
+
+void ReleaseNode::Wait(SyncTicket ticket, std::vector<SyncTicket>& waits) {
+  waits.push_back(ticket);
+  syncs_[ticket].left++;
+}
+
+void ReleaseNode::End(std::vector<SyncTicket>& waits, bool lost, Outputs& out) {
+  for (const SyncTicket ticket : std::exchange(waits, {})) {
+    const auto found = syncs_.find(ticket);
+    found->second.lost |= lost;
+    if (--found->second.left > 0) continue;
+    out.push_back(
+        Ends(OutputType::kSynced, ticket, found->second.lost ? Failure::kLost : Failure::kNone));
+    syncs_.erase(found);
+  }
+}
+
+PageProtocol::Taken ReleaseNode::Receive(NodeId from, const Message& message, Outputs& out) {
+  if (fenced_) return Taken::kNow;
+  if (message.epoch > view_.epoch) return Taken::kLater;
+  if (from >= kMaxNodes || (view_.alive & Bit(from)) == 0) return Taken::kNow;
+  if (Accept(from, message, out)) return Taken::kNow;
+  Output reject = About(OutputType::kReject, message.page);
+  reject.to = from;
+  reject.message = message;
+  out.push_back(reject);
+  return Taken::kNow;
+}
+
+// What is of an earlier epoch is asked again, or sent again, in this one.
+bool ReleaseNode::Accept(NodeId from, const Message& message, Outputs& out) {
+  if (message.epoch < view_.epoch) return (flushed_ & Bit(from)) == 0;
+  if (message.type == MessageType::kFlush) return Flushed(from, message, out);
+  if (message.page >= shape_.pages || from == self_) return false;
+  switch (message.type) {
+    case MessageType::kGet:
+    case MessageType::kMerge:
+      return home(message.page) == self_ && lives(message.page) && Served(from, message, out);
+    case MessageType::kData:
+      return from == home(message.page) && !recovering_ && Arrived(from, message, out);
+    case MessageType::kMerged:
+      return from == home(message.page) && !recovering_ && Merged(from, message, out);
+    default:
+      return false;
+  }
+}
+
+// The home keeps no account of copies, so that nothing of another node's needs to be waited for.
+bool ReleaseNode::Served(NodeId from, const Message& message, Outputs& out) {
+  if (message.type == MessageType::kGet) {
+    if (message.right != Right::kRead) return false;
+    Send(from, dsm::About(MessageType::kData, message.page, Right::kRead), out);
+    return true;
+  }
+  if (message.version == 0) return false;
+  out.push_back(About(OutputType::kApply, message.page));
+  Message merged = dsm::About(MessageType::kMerged, message.page);
+  merged.version = message.version;
+  Send(from, merged, out);
+  return true;
+}
+
+bool ReleaseNode::Arrived(NodeId, const Message& message, Outputs& out) {
+  const auto found = pages_.find(message.page);
+  if (found == pages_.end() || !found->second.asked || message.right != Right::kRead) return false;
+  Page& page = found->second;
+  page.asked = false;
+  page.held = Right::kRead;
+  out.push_back(About(OutputType::kInstall, message.page));
+  Serve(message.page, page, out);
+  // Whoever waited for it has begun to before the refresh, and may have it for a moment: were it only asked for
+  // anew, somebody who refreshes all the time would keep the others from ever having it.
+  if (std::exchange(page.stale, false)) page.duty = Duty::kForget;
+  Settle(message.page, page, out);
+  return true;
+}
+
+bool ReleaseNode::Merged(NodeId, const Message& message, Outputs& out) {
+  const auto found = pages_.find(message.page);
+  if (found == pages_.end() || message.version == 0) return false;
+  Page& page = found->second;
+  if (page.merging != message.version) return false;
+  page.merging = 0;
+  merging_.erase(message.page);
+  out.push_back(About(OutputType::kForgetDiff, message.page));
+  End(page.now, false, out);
+  Settle(message.page, page, out);
+  return true;
+}
+
+void ReleaseNode::Install(const View& view, Outputs& out) {
+  if (fenced_ || view.epoch <= view_.epoch) return;
+  view_ = view;
+  if ((view.alive & Bit(self_)) == 0) return Fence(out);
+  recovering_ = true;
+  flushed_ = Bit(self_);
+  masters_ &= view.alive;
+  Message flush;
+  flush.version = (masters_ & Bit(self_)) != 0 ? 1 : 0;
+  for (NodeId node = 0; node < kMaxNodes; node++) {
+    if (node != self_ && (view.alive & Bit(node)) != 0) Send(node, flush, out);
+  }
+  if (flushed_ == view.alive) Recover(out);
+}
+
+bool ReleaseNode::Flushed(NodeId from, const Message& message, Outputs& out) {
+  const bool homes = from < shape_.homes && (masters_ & Bit(from)) != 0;
+  if ((flushed_ & Bit(from)) != 0 || message.version > (homes ? 1 : 0)) return false;
+  // The same number in a new life: what was merged into its pages is gone.
+  if (message.version == 0) masters_ &= ~Bit(from);
+  flushed_ |= Bit(from);
+  if (flushed_ == view_.alive) Recover(out);
+  return true;
+}
+
+// No answer of an earlier epoch comes any more.
+void ReleaseNode::Recover(Outputs& out) {
+  recovering_ = false;
+  std::vector<PageId> ids;
+  for (const auto& item : pages_) ids.push_back(item.first);
+  std::sort(ids.begin(), ids.end());
+  for (const PageId id : ids) {
+    Page& page = pages_.at(id);
+    if (std::exchange(page.asked, false)) {
+      copies_.erase(id);
+      page.stale = false;
+      End(page.gone, false, out);
+    }
+    if (home(id) != self_ && !lives(id)) {
+      Lose(id, page, out);
+    } else if (page.merging != 0) {
+      Message merge = dsm::About(MessageType::kMerge, id);
+      merge.version = page.merging;
+      Send(home(id), merge, out);
+    }
+    Settle(id, page, out);
+  }
+}
+
+void ReleaseNode::Lose(PageId id, Page& page, Outputs& out) {
+  if (page.held == Right::kWrite || page.merging != 0) losses_++;
+  if (std::exchange(page.merging, 0) != 0) out.push_back(About(OutputType::kForgetDiff, id));
+  merging_.erase(id);
+  dirty_.erase(id);
+  page.diffing = false;
+  End(page.next, true, out);
+  End(page.now, true, out);
+  if (page.held == Right::kNone) return;
+  page.held = Right::kRead;
+  page.duty = Duty::kDrop;
+}
+
+void ReleaseNode::Fence(Outputs& out) {
+  if (fenced_) return;
+  fenced_ = true;
+  for (auto& [ticket, syncing] : syncs_) out.push_back(Ends(OutputType::kSynced, ticket, Failure::kFenced));
+  syncs_.clear();
+  copies_.clear();
+  dirty_.clear();
+  merging_.clear();
+  for (auto& [id, page] : pages_) {
+    if (page.want != Right::kNone) out.push_back(Ends(OutputType::kFail, id, Failure::kFenced));
+    page.want = page.held = Right::kNone;
+    page.duty = Duty::kNone;
+    page.asked = page.stale = page.diffing = false;
+    page.merging = 0;
+    for (std::vector<SyncTicket>* waits : {&page.next, &page.now, &page.gone}) waits->clear();
+    // Also when one to a higher limit is under way: the last one counts.
+    if (page.mapped == Right::kNone || (page.restricting && page.limit == Right::kNone)) continue;
+    page.restricting = true;
+    page.limit = Right::kNone;
+    out.push_back(About(OutputType::kRestrict, id, Right::kNone));
+  }
+}
+
+void ReleaseNode::Send(NodeId to, Message message, Outputs& out) {
+  message.epoch = view_.epoch;
+  Output output = About(OutputType::kSend, message.page);
+  output.to = to;
+  output.message = message;
+  out.push_back(output);
+}
+
+Right ReleaseNode::held(PageId id) const {
+  if (fenced_) return Right::kNone;
+  if (home(id) == self_) return lives(id) ? Right::kWrite : Right::kNone;
+  const auto found = pages_.find(id);
+  return found == pages_.end() ? Right::kNone : found->second.held;
+}
+
+bool ReleaseNode::quiet() const {
+  if (recovering_ || !syncs_.empty() || !merging_.empty()) return false;
+  return std::all_of(pages_.begin(), pages_.end(), [](const auto& item) {
+    const Page& page = item.second;
+    return page.want == Right::kNone && page.duty == Duty::kNone && !page.asked && !page.restricting &&
+           !page.diffing;
+  });
+}
+
+void ReleaseNode::Digest(std::vector<uint64_t>& words) const {
+  words.insert(words.end(), {view_.epoch, view_.alive, flushed_, fenced_, recovering_, masters_});
+  std::vector<PageId> ids;
+  for (const auto& item : pages_) ids.push_back(item.first);
+  std::sort(ids.begin(), ids.end());
+  for (const PageId id : ids) {
+    const Page& page = pages_.at(id);
+    uint64_t word = 0;
+    const auto add = [&word](auto value) { word = word << 6 | static_cast<uint64_t>(value); };
+    add(page.held);
+    add(page.mapped);
+    add(page.want);
+    add(page.restricting ? 4 + static_cast<int>(page.limit) : 0);
+    add(page.duty);
+    add(page.asked ? 2 + page.stale : 0);
+    add(page.diffing ? 2 + page.twin_stays : 0);
+    add(page.merging != 0);
+    words.insert(words.end(), {id, word});
+    for (const auto* waits : {&page.next, &page.now, &page.gone}) {
+      words.push_back(waits->size());
+      words.insert(words.end(), waits->begin(), waits->end());
+    }
+  }
+  for (const auto& [ticket, syncing] : syncs_) {
+    words.insert(words.end(), {ticket, syncing.left << 1 | (syncing.lost ? 1u : 0u)});
+  }
+}
+
+}  // namespace ivshmem::dsm
