@@ -170,6 +170,9 @@ void ReleaseNode::Sync(SyncTicket ticket, SyncKind kind, Outputs& out) {
   // Counted as one more until all are known, for some may end at once.
   syncs_[ticket].left = 1;
   std::vector<SyncTicket> self{ticket};
+  // Until all have the new view, a host that is not in it any more may still be heard by one of them: whoever
+  // takes over its locks takes them over after that.
+  if (recovering_) Wait(ticket, recovery_);
   for (const PageId id : merging_) Wait(ticket, pages_.at(id).now);
   for (const PageId id : dirty_) Wait(ticket, pages_.at(id).next);
   if (kind == SyncKind::kRefresh) {
@@ -323,6 +326,7 @@ void ReleaseNode::Recover(Outputs& out) {
     }
     Settle(id, page, out);
   }
+  End(recovery_, false, out);
 }
 
 void ReleaseNode::Lose(PageId id, Page& page, Outputs& out) {
@@ -343,6 +347,7 @@ void ReleaseNode::Fence(Outputs& out) {
   fenced_ = true;
   for (auto& [ticket, syncing] : syncs_) out.push_back(Ends(OutputType::kSynced, ticket, Failure::kFenced));
   syncs_.clear();
+  recovery_.clear();
   copies_.clear();
   dirty_.clear();
   merging_.clear();
@@ -401,13 +406,14 @@ void ReleaseNode::Digest(std::vector<uint64_t>& words) const {
     add(page.duty);
     add(page.asked ? 2 + page.stale : 0);
     add(page.diffing ? 2 + page.twin_stays : 0);
-    add(page.merging != 0);
-    words.insert(words.end(), {id, word});
+    words.insert(words.end(), {id, word, page.merging});
     for (const auto* waits : {&page.next, &page.now, &page.gone}) {
       words.push_back(waits->size());
       words.insert(words.end(), waits->begin(), waits->end());
     }
   }
+  words.push_back(recovery_.size());
+  words.insert(words.end(), recovery_.begin(), recovery_.end());
   for (const auto& [ticket, syncing] : syncs_) {
     words.insert(words.end(), {ticket, syncing.left << 1 | (syncing.lost ? 1u : 0u)});
   }

@@ -35,7 +35,7 @@ class ReleaseNode final : public PageProtocol {
   bool quiet() const override;
   uint64_t losses() const override { return losses_; }
   uint64_t dirty() const override { return dirty_.size(); }
-  // The whole state but the numbers of differences: nodes with equal digests act alike.
+  // The whole state: nodes with equal digests act alike.
   void Digest(std::vector<uint64_t>& words) const;
 
  private:
@@ -104,6 +104,7 @@ class ReleaseNode final : public PageProtocol {
   std::set<PageId> dirty_;    // it has been written
   std::set<PageId> merging_;  // a difference is on its way
   std::map<SyncTicket, Syncing> syncs_;
+  std::vector<SyncTicket> recovery_;  // wait for the view as well
 };
 
 }  // namespace ivshmem::dsm

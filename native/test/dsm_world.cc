@@ -276,9 +276,7 @@ std::string State::Check() const {
 
 bool State::AtRest(const Scenario& scenario) const {
   for (const Action& action : Actions(scenario)) {
-    const bool itself = action.type == ActionType::kDeliver || action.type == ActionType::kAck ||
-                        action.type == ActionType::kExclude || action.type == ActionType::kInstall;
-    if (!itself) continue;
+    if (!ByItself(action)) continue;
     State next = *this;
     std::string violation;
     if (next.Apply(scenario, action, violation)) return false;

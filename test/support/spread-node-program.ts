@@ -17,6 +17,7 @@ const methods: Record<string, Method> = {
   listen: () => node.engine.listen('127.0.0.1', 0),
   expect: (peer: number, name: string) => node.engine.expect(peer, name),
   connect: (peer: number, port: number) => node.engine.connect(peer, '127.0.0.1', port),
+  disconnect: (peer: number) => node.engine.disconnect(peer),
   addSpace: (epoch?: number, alive?: number, forms?: boolean) => node.addSpace(epoch, alive, forms),
   install: (epoch: number, alive: number) => node.engine.install(7, BigInt(epoch), BigInt(alive)),
   fence: () => node.engine.fence(7),
