@@ -35,8 +35,8 @@ class Hosts {
 
 interface Scene {
   /** The first has it. */
-  readonly hold?: (sync: Synchronization) => Promise<Held | void>;
-  readonly letGo: (sync: Synchronization, held: Held | void) => unknown;
+  readonly hold?: (sync: Synchronization) => Promise<Held>;
+  readonly letGo: (sync: Synchronization, held: Held | undefined) => unknown;
   readonly get: (sync: Synchronization) => Promise<unknown>;
   /** Whether a third could get it. */
   readonly early?: (sync: Synchronization) => boolean;
