@@ -79,6 +79,7 @@
         "dsm/home.cc",
         "dsm/protocol.cc",
         "dsm/release.cc",
+        "dsm/release_views.cc",
         "eventfd.cc",
         "hosts/addon.cc",
         "hosts/connection.cc",

@@ -87,8 +87,9 @@ enum class OutputType : uint8_t {
   kFail,      // faults that wait for the page end with `failure`
   kReject,    // node `to` broke the protocol: close its connection
   kTwin,      // keep a copy of the frame as it is now: nobody can write to it
-  // Compute what the frame has that the copy has not, and say so to Diffed(), now or later. With `right` kRead
-  // nobody can write any more, and the copy is not needed after that; else it becomes what was compared.
+  // Compute what the frame has that the copy has not, and say so to Diffed(), now or later. With `right`
+  // kRead nobody can write any more, and the copy is not needed after that; else it becomes what was
+  // compared.
   kDiff,
   kApply,       // the bytes that came with the message just given go into the page's frame
   kForgetDiff,  // what kDiff computed is not sent again
@@ -105,6 +106,20 @@ struct Output {
 };
 
 using Outputs = std::vector<Output>;
+
+inline Output About(OutputType type, PageId page, Right right = Right::kNone) {
+  Output output;
+  output.type = type;
+  output.page = page;
+  output.right = right;
+  return output;
+}
+
+inline Output Ends(OutputType type, PageId page, Failure failure) {
+  Output output = About(type, page);
+  output.failure = failure;
+  return output;
+}
 
 // Where the directory entry of a page lives: dealt out to the `homes` hosts that formed the space; a dead
 // one's pages go to the next that is alive.

@@ -1,6 +1,6 @@
 // One host's part in a space whose pages move between hosts, as a state machine without input or output of
-// its own: what happens comes in as calls, what has to be done comes out as a list, to be done in order. There
-// is one for each kind of consistency (protocol.h, release.h).
+// its own: what happens comes in as calls, what has to be done comes out as a list, to be done in order.
+// There is one for each kind of consistency (protocol.h, release.h).
 #pragma once
 
 #include <cstdint>

@@ -6,19 +6,7 @@ namespace ivshmem::dsm {
 
 namespace {
 
-Output About(OutputType type, PageId page, Right right = Right::kNone) {
-  Output output;
-  output.type = type;
-  output.page = page;
-  output.right = right;
-  return output;
-}
-
-Output Fails(PageId page, Failure failure) {
-  Output output = About(OutputType::kFail, page);
-  output.failure = failure;
-  return output;
-}
+Output Fails(PageId page, Failure failure) { return Ends(OutputType::kFail, page, failure); }
 
 bool ForHome(MessageType type) {
   return type == MessageType::kGet || type == MessageType::kEvict || type == MessageType::kInvalidated ||
@@ -76,9 +64,7 @@ bool Node::Evict(PageId id, Outputs& out) {
 }
 
 void Node::Sync(SyncTicket ticket, SyncKind, Outputs& out) {
-  Output output = About(OutputType::kSynced, ticket);
-  output.failure = fenced_ ? Failure::kFenced : Failure::kNone;
-  out.push_back(output);
+  out.push_back(Ends(OutputType::kSynced, ticket, fenced_ ? Failure::kFenced : Failure::kNone));
 }
 
 void Node::Restricted(PageId id, Outputs& out) {

@@ -95,7 +95,7 @@ class ReleaseNode final : public PageProtocol {
   bool fenced_ = false;
   bool recovering_ = false;  // a view is installed, not everybody's kFlush has come
   NodeMask flushed_ = 0;
-  NodeMask masters_ = 0;  // nodes that have been here from the beginning
+  NodeMask masters_ = 0;  // nodes of the view that have been here from the beginning
   uint64_t number_ = 0;   // of the last difference
   uint64_t losses_ = 0;
   std::unordered_map<PageId, Page> pages_;

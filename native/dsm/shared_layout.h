@@ -31,9 +31,9 @@
 // kWakeOrder; when the party is gone, the caller has a kGoneOrder. Both may be lost, with a connection or a
 // node: who waits has to call again.
 //
-// Two more calls are answered with a kSyncedOrder that has their ticket: kFlushCall, when what members of this
-// host stored before can be seen by others, and kRefreshCall, when no copy is mapped here any more that is
-// older than the call. In a sequential space both are so at once.
+// Two more calls are answered with a kSyncedOrder that has their ticket: kFlushCall, when what members of
+// this host stored before can be seen by others, and kRefreshCall, when no copy is mapped here any more that
+// is older than the call. In a sequential space both are so at once.
 #pragma once
 
 #include <cstddef>

@@ -1,10 +1,10 @@
-// What was written of a page since a copy of it was made, as bytes for another host: which bytes, and what they
-// are now. Bytes that are the same are never in it, since another host may have written them.
+// What was written of a page since a copy of it was made, as bytes for another host: which bytes, and what
+// they are now. Bytes that are the same are never in it, since another host may have written them.
 //
-// A difference begins with 8 bytes: its form, and 0. Runs: for each run of bytes, where it starts in the page and
-// how long it is (4 bytes each), and the bytes; in order, apart from each other. A mask: a bit for each byte of
-// the page, the lowest first, and then the bytes. The shorter one is taken, so that none is longer than
-// MostDiff.
+// A difference begins with 8 bytes: its form, and 0. Runs: for each run of bytes, where it starts in the page
+// and how long it is (4 bytes each), and the bytes; in order, apart from each other. A mask: a bit for each
+// byte of the page, the lowest first, and then the bytes. The shorter one is taken, so that none is longer
+// than MostDiff.
 #pragma once
 
 #include <cstddef>

@@ -17,6 +17,7 @@ using dsm::NodeId;
 using dsm::OutputType;
 using dsm::PageId;
 using dsm::Right;
+using Taken = dsm::PageProtocol::Taken;
 
 namespace {
 
@@ -137,10 +138,10 @@ void Space::Hurry() {
 
 void Space::Cut(NodeId node) { cut_[node] = node_->epoch(); }
 
-dsm::PageProtocol::Taken Space::Receive(NodeId from, const dsm::Message& message, std::span<const std::byte> body,
-                                uint64_t now) {
+Taken Space::Receive(NodeId from, const dsm::Message& message, std::span<const std::byte> body,
+                     uint64_t now) {
   now_ = now;
-  if (message.epoch <= cut_[from]) return dsm::PageProtocol::Taken::kNow;
+  if (message.epoch <= cut_[from]) return Taken::kNow;
   // A page comes back only to the frame that is kept for it at its own home; one whose home is gone stays
   // where it is.
   const bool stray = message.type == MessageType::kEvict && !place_.AtHome(message.page);
@@ -151,12 +152,12 @@ dsm::PageProtocol::Taken Space::Receive(NodeId from, const dsm::Message& message
                    stray     ? "a page was to be evicted to another's home"
                    : cropped ? "a page of another size"
                              : "what was written of a page makes no sense");
-    return dsm::PageProtocol::Taken::kNow;
+    return Taken::kNow;
   }
   dsm::Outputs out;
-  if (node_->Receive(from, message, out) == dsm::PageProtocol::Taken::kLater) return dsm::PageProtocol::Taken::kLater;
+  if (node_->Receive(from, message, out) == Taken::kLater) return Taken::kLater;
   Perform(out, body);
-  return dsm::PageProtocol::Taken::kNow;
+  return Taken::kNow;
 }
 
 void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {

@@ -52,11 +52,10 @@ class Space {
   // What one in this slot has left behind is on its way to others.
   bool Departing(uint32_t slot) const;
 
-  // --- other nodes ---
-  // kLater: keep it, and give it again after the next Install. `body` is the page of a kData, or the difference
-  // of a kMerge.
-  dsm::PageProtocol::Taken Receive(dsm::NodeId from, const dsm::Message& message, std::span<const std::byte> body,
-                                   uint64_t now);
+  // --- other nodes --- kLater: keep it, and give it again after the next Install. `body` is the page of a
+  // kData, or the difference of a kMerge.
+  dsm::PageProtocol::Taken Receive(dsm::NodeId from, const dsm::Message& message,
+                                   std::span<const std::byte> body, uint64_t now);
   // A frame of kWake, kAsk or kGone; false: it cannot be.
   bool Called(dsm::NodeId from, const Frame& frame);
   // The connection to it was lost, and messages with it: nothing more from or to it in this epoch.

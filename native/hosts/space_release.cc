@@ -1,5 +1,5 @@
-// Release consistency in a space: copies of frames from before they were written to, what was written since, and
-// who waits until others have it.
+// Release consistency in a space: copies of frames from before they were written to, what was written since,
+// and who waits until others have it.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -49,8 +49,8 @@ void Space::Synced(dsm::SyncTicket ticket, Failure failure) {
   Give(asker.slot, {asker.ticket, 0, dsm::shared::kSyncedOrder, static_cast<uint8_t>(failure), 1});
 }
 
-// Whoever goes leaves stores in the frames here that others do not have. They are sent before it is said to be
-// gone: later they would go over what the next owner of its locks has stored.
+// Whoever goes leaves stores in the frames here that others do not have. They are sent before it is said to
+// be gone: later they would go over what the next owner of its locks has stored.
 void Space::Depart(uint32_t slot) {
   if (node_->fenced()) return;
   const dsm::SyncTicket ticket = ++last_sync_;
@@ -105,7 +105,8 @@ bool Space::TakeSnapshot(std::span<const std::byte> page) {
   return false;
 }
 
-// The copy is what is compared, and what the page is compared with the next time: so everything is told of once.
+// The copy is what is compared, and what the page is compared with the next time: so everything is told of
+// once.
 void Space::Compare(PageId id, Page& page, bool twin_stays) {
   if (node_->fenced() || page.twin.empty() || page.frame == kNoFrame) return;
   // Where nobody can store any more, the frame is what it is.

@@ -11,7 +11,8 @@ NodeId Id(int node) { return static_cast<NodeId>(node); }
 uint8_t Byte(int number) { return static_cast<uint8_t>(number); }
 
 const char* kTypes[] = {"get",  "forward", "invalidate", "invalidated", "data",   "grant",     "done",
-                        "fail", "evict",   "evicted",    "flush",       "report", "report-end", "merge", "merged"};
+                        "fail", "evict",   "evicted",    "flush",       "report", "report-end",
+                        "merge", "merged"};
 const char* kRights[] = {"none", "read", "write"};
 
 }  // namespace

@@ -1,7 +1,7 @@
-// Explores every order of events of a world, breadth first, until nothing new comes or something goes wrong; the
-// shortest way to a violation is printed. A world is a State, made from a Scenario (with `name` and `mutant`), with
-// Actions(), Apply(), CheckAtRest() and Digest(); Describe() and ByItself() are about its actions: what happens by
-// itself keeps the world from being at rest.
+// Explores every order of events of a world, breadth first, until nothing new comes or something goes wrong;
+// the shortest way to a violation is printed. A world is a State, made from a Scenario (with `name` and
+// `mutant`), with Actions(), Apply(), CheckAtRest() and Digest(); Describe() and ByItself() are about its
+// actions: what happens by itself keeps the world from being at rest.
 #pragma once
 
 #include <chrono>

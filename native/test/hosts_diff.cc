@@ -1,5 +1,6 @@
-// Differences of pages (native/hosts/diff.h): what two hosts have written to one page survives both, whatever it
-// was; nothing that is no difference is taken for one; none is longer than it may be. Everything comes from a seed.
+// Differences of pages (native/hosts/diff.h): what two hosts have written to one page survives both, whatever
+// it was; nothing that is no difference is taken for one; none is longer than it may be. Everything comes
+// from a seed.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -75,7 +76,8 @@ void Nonsense() {
     for (size_t i = Below(2) == 0 ? Below(20) : 0; i > 0; i--) page[Below(page.size())] = Any();
     if (Below(4) == 0) Store(page, [](size_t i) { return i % 3 == 0; });
     Bytes diff = Difference(page, before);
-    for (size_t i = Below(4); i > 0 && !diff.empty(); i--) diff[Below(std::min<size_t>(diff.size(), 32))] = Any();
+    for (size_t i = Below(4); i > 0 && !diff.empty(); i--)
+      diff[Below(std::min<size_t>(diff.size(), 32))] = Any();
     if (Below(4) == 0) diff.resize(Below(diff.size() + 16));
     const Bytes exact = Exactly(diff);
     if (IsDifference(exact, page.size())) {
@@ -96,7 +98,8 @@ void Limits() {
   const Bytes half = Difference(page, before);
   Must(half.size() == kDiffHeader + 512 + 2048, "scattered bytes have a mask");
   Must(!IsDifference(whole, 2048), "not of a smaller page");
-  Must(!IsDifference({}, 4096) && !IsDifference(std::span(whole).first(kDiffHeader), 4096), "nothing is none");
+  Must(!IsDifference({}, 4096), "nothing is none");
+  Must(!IsDifference(std::span(whole).first(kDiffHeader), 4096), "nor is a header");
 }
 
 }  // namespace

@@ -6,14 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "../hosts/diff.h"
-#include "../hosts/space.h"
 #include "../hosts/wire.h"
+#include "hosts_scene.h"
 
 namespace ivshmem::hosts {
 
@@ -21,6 +20,8 @@ namespace {
 
 using dsm::MessageType;
 using dsm::Right;
+using dsm::shared::kFlushCall;
+using dsm::shared::kRefreshCall;
 using Word = std::atomic_ref<uint32_t>;
 
 std::mt19937_64 rng;
@@ -45,7 +46,8 @@ void RoundTrip() {
     message.version = rng();
     message.page = rng();
     uint32_t length = message.type == MessageType::kData ? 4096u << Below(10) : 0;
-    if (message.type == MessageType::kMerge) length = 9 + static_cast<uint32_t>(Below(MostDiff(kMostPage) - 8));
+    if (message.type == MessageType::kMerge)
+      length = 9 + static_cast<uint32_t>(Below(MostDiff(kMostPage) - 8));
     const auto back = Decode(Encode(FrameOf(static_cast<uint32_t>(rng()), message, length)));
     Must(back && back->length == length && back->message.page == message.page &&
              back->message.type == message.type && back->message.epoch == message.epoch,
@@ -106,73 +108,6 @@ void Bytes() {
 }
 
 // --- messages and members ---
-
-constexpr dsm::PageId kPages = 40;
-constexpr uint32_t kSlots = 4;
-
-struct Sent {
-  dsm::NodeId to;
-  dsm::Message message;
-};
-
-class Around final : public Surroundings {
- public:
-  void Send(dsm::NodeId to, Space& space, const dsm::Message& message, uint32_t frame) override {
-    if (frame != kNoFrame) {
-      // As a connection does: what it reads must be there, and it is held until then.
-      space.Hold(frame);
-      const auto bytes = space.frame(frame);
-      sum += static_cast<uint64_t>(bytes.front()) + static_cast<uint64_t>(bytes.back());
-      space.Unhold(frame);
-    }
-    Note(to, message);
-  }
-  void Send(dsm::NodeId to, Space&, const dsm::Message& message, std::vector<std::byte> body) override {
-    merged += body.size();
-    Note(to, message);
-  }
-  void Call(dsm::NodeId, const Frame&) override { calls++; }
-  bool Departing(uint32_t slot) const override { return served != nullptr && served->Departing(slot); }
-  void Ring(uint32_t) override {}
-  void Tell(Event event) override { broken += event.kind == Event::Kind::kBroken; }
-  void Reject(dsm::NodeId, uint32_t, const char*) override { rejected++; }
-
-  void Note(dsm::NodeId to, const dsm::Message& message) {
-    sent.push_back({to, message});
-    if (sent.size() > 64) sent.erase(sent.begin());
-  }
-
-  std::vector<Sent> sent;
-  const Space* served = nullptr;
-  uint64_t sum = 0, broken = 0, rejected = 0, calls = 0, merged = 0;
-};
-
-struct Scene {
-  explicit Scene(dsm::Consistency consistency) {
-    place = {12, kPages, 2, 0, kSlots, consistency};
-    bytes = place.bytes(kLeastCache);
-    memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)));
-    std::memset(memory.get(), 0, bytes);
-    space = std::make_unique<Space>(7, place, memory.get(), bytes, dsm::View{1, 3}, true, 1'000'000, around);
-    around.served = space.get();
-  }
-
-  dsm::shared::Control* control() { return reinterpret_cast<dsm::shared::Control*>(memory.get()); }
-  dsm::shared::MemberPage* member(uint32_t slot) {
-    return reinterpret_cast<dsm::shared::MemberPage*>(memory.get() + 4096 + slot * 4096);
-  }
-  void Mark(uint32_t slot) { Word(control()->summary[0]).fetch_or(1u << slot); }
-
-  struct Free {
-    void operator()(std::byte* at) const { std::free(at); }
-  };
-  Placement place;
-  uint64_t bytes = 0;
-  std::unique_ptr<std::byte, Free> memory;
-  Around around;
-  std::unique_ptr<Space> space;
-  uint64_t now = 1;
-};
 
 void Open(Scene& scene, uint32_t slot, uint32_t generation) {
   std::memset(scene.member(slot), 0, 128);
@@ -251,7 +186,8 @@ std::vector<std::byte> Written() {
   std::vector<std::byte> before(4096), page(4096);
   for (uint64_t i = Below(300); i > 0; i--) page[Below(4096)] = static_cast<std::byte>(rng());
   std::vector<std::byte> diff = Difference(page, before);
-  for (uint64_t i = Below(3); i > 0 && !diff.empty(); i--) diff[Below(diff.size())] = static_cast<std::byte>(rng());
+  for (uint64_t i = Below(3); i > 0 && !diff.empty(); i--)
+    diff[Below(diff.size())] = static_cast<std::byte>(rng());
   if (Below(4) == 0) diff.resize(Below(diff.size() + 20));
   return diff;
 }
@@ -304,7 +240,7 @@ void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency) {
         Nonsense(scene, 2 + static_cast<uint32_t>(Below(2)));
         break;
       case 3:
-        if (Below(20) == 0) scene.space->Member(2 + static_cast<uint32_t>(Below(2)), Below(2) == 0, scene.now);
+        if (Below(20) == 0) scene.space->Member(step % 2 == 0 ? 2 : 3, Below(2) == 0, scene.now);
         break;
       case 4:
         Post(scene, 1, {Below(Below(2) == 0 ? 4 : kPages), static_cast<uint32_t>(Below(2)), 1});
@@ -313,7 +249,7 @@ void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency) {
         DoOrders(scene, 1);
         // Something to be told of.
         if (Below(3) == 0) scene.memory.get()[scene.bytes - 1 - Below(kLeastCache * 4096)] ^= std::byte{1};
-        if (Below(4) == 0) Post(scene, 1, {step, dsm::shared::kFlushCall + static_cast<uint32_t>(Below(2)), 1});
+        if (Below(4) == 0) Post(scene, 1, {step, Below(2) == 0 ? kFlushCall : kRefreshCall, 1});
         break;
       case 6:
         if (Below(100) == 0) scene.space->Install({scene.space->node().epoch() + 1, 3}, scene.now);
@@ -396,10 +332,9 @@ int main(int argc, char** argv) {
   const uint64_t rounds = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 20;
   ivshmem::hosts::Bytes();
   std::puts("ok bytes");
-  for (uint64_t seed = 1; seed <= rounds; seed++) {
-    ivshmem::hosts::Space_(seed, 20'000, ivshmem::dsm::Consistency::kSequential);
-    ivshmem::hosts::Space_(seed, 20'000, ivshmem::dsm::Consistency::kRelease);
-  }
+  using ivshmem::dsm::Consistency;
+  for (uint64_t seed = 1; seed <= 2 * rounds; seed++)
+    ivshmem::hosts::Space_(seed, 20'000, seed % 2 == 0 ? Consistency::kSequential : Consistency::kRelease);
   std::puts("ok messages and members");
   ivshmem::hosts::Threads(5'000);
   std::puts("ok threads");

@@ -1,4 +1,5 @@
-// What programs rely on, in every state of the model of release consistency; and its states as numbers and words.
+// What programs rely on, in every state of the model of release consistency; and its states as numbers and
+// words.
 #include <algorithm>
 
 #include "release_world.h"
@@ -19,7 +20,8 @@ std::string State::Check() const {
   }
   for (size_t node = 0; node < nodes_.size(); node++) {
     const Place& place = places_[node][0];
-    if (!Alive(node) || Lost(0) || programs_[node].lock != Program::kIn || place.mapped == Right::kNone) continue;
+    const bool looks = programs_[node].lock == Program::kIn && place.mapped != Right::kNone;
+    if (!Alive(node) || Lost(0) || !looks) continue;
     const uint8_t value = place.frame[kLocked];
     if (value != locked_ && (!doubtful_ || value != before_)) return "under the lock an old value is found";
   }
@@ -46,7 +48,8 @@ std::string State::CheckAtRest() const {
     for (size_t page = 0; page < pages_; page++) {
       if (places_[node][page].waiting != Right::kNone) return "a fault in " + name + " waits for ever";
       const bool home = page % nodes_formed_ == node;
-      if (Lost(page) && !home && places_[node][page].mapped != Right::kNone) return "what is lost stays mapped";
+      const bool mapped = places_[node][page].mapped != Right::kNone;
+      if (Lost(page) && !home && mapped) return "what is lost stays mapped";
     }
   }
   return "";
@@ -77,7 +80,8 @@ void State::Digest(std::vector<uint64_t>& words) const {
       values(programs_[node].stored[page]);
       values(programs_[node].released[page]);
     }
-    pack({programs_[node].flushing, programs_[node].refreshing, programs_[node].under_way, static_cast<uint8_t>(programs_[node].lock)});
+    const Program& program = programs_[node];
+    pack({program.flushing, program.refreshing, program.under_way, static_cast<uint8_t>(program.lock)});
     words.push_back(compares_[node].size());
     for (const auto& [page, stays] : compares_[node]) pack({page, stays});
     for (const auto& wire : wires_[node]) {

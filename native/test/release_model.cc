@@ -1,10 +1,10 @@
-// Explores every order of events around the nodes of native/dsm/release.h: deliveries, faults, stores, differences,
-// flushes, refreshes, a lock that passes from host to host, deaths, lost connections and joins. In each state: a
-// host sees its own stores; what was released before a refresh is seen after it, and is at the home; under the lock
-// nothing old is found; no message between honest nodes is rejected.
+// Explores every order of events around the nodes of native/dsm/release.h: deliveries, faults, stores,
+// differences, flushes, refreshes, a lock that passes from host to host, deaths, lost connections and joins.
+// In each state: a host sees its own stores; what was released before a refresh is seen after it, and is at
+// the home; under the lock nothing old is found; no message between honest nodes is rejected.
 //
-// release_model [NAME [MAX_STATES]] runs one scenario, or all but the long ones; those with a mutant have to find
-// a violation.
+// release_model [NAME [MAX_STATES]] runs one scenario, or all but the long ones; those with a mutant have to
+// find a violation.
 #include "explore.h"
 #include "release_world.h"
 

@@ -60,7 +60,8 @@ std::vector<Action> State::Actions(const Scenario& scenario) const {
     if (flushes_ > 0 && free(kFlushing)) add(ActionType::kFlush, node);
     if (refreshes_ > 0 && free(kRefreshing)) add(ActionType::kRefresh, node);
     const bool may_lock = locks_ > 0 && owner_ == kNodes && nodes_[node].epoch() >= owned_since_;
-    if (may_lock && program.lock == Program::kOut && free(kLocking) && free(kUnlocking) && !Lost(0)) add(ActionType::kLock, node);
+    const bool out = program.lock == Program::kOut && free(kLocking) && free(kUnlocking);
+    if (may_lock && out && !Lost(0)) add(ActionType::kLock, node);
     if (program.lock == Program::kIn) {
       if (places_[node][0].mapped == Right::kWrite && stores_ > 0 && !Lost(0)) {
         add(ActionType::kStoreLocked, node);
@@ -214,7 +215,8 @@ void State::Die(size_t at) {
   up_ &= ~Bit(Id(at));
   view_ = {view_.epoch + 1, view_.alive & ~Bit(Id(at))};
   for (auto& from : wires_) from[at].clear();
-  for (size_t page = at; page < pages_ && at < nodes_formed_; page += nodes_formed_) lost_ |= Byte(1u << page);
+  for (size_t page = at; page < pages_ && at < nodes_formed_; page += nodes_formed_)
+    lost_ |= Byte(1u << page);
   if (owner_ == at) {
     // What it stored may have come home, or not.
     Program& program = programs_[at];

@@ -1,6 +1,7 @@
-// The world around the nodes of native/dsm/release.h, for the model check: connections, members' mappings, frames,
-// copies and differences, the hosts' directory, and what programs may rely on. Of each page a node has bytes: one
-// that only it stores to, and one that whoever has a lock stores to. Values only rise, so that an old one shows.
+// The world around the nodes of native/dsm/release.h, for the model check: connections, members' mappings,
+// frames, copies and differences, the hosts' directory, and what programs may rely on. Of each page a node
+// has bytes: one that only it stores to, and one that whoever has a lock stores to. Values only rise, so that
+// an old one shows.
 #pragma once
 
 #include <array>
@@ -128,7 +129,7 @@ class State {
   uint8_t before_ = 0;
   uint8_t owner_ = kNodes;                 // of the lock
   uint64_t owned_since_ = 0;               // an epoch in which it was free again
-  uint64_t cut_ = 0;                       // connections were lost in this epoch: nothing passes in it any more
+  uint64_t cut_ = 0;                       // connections were lost in this epoch: nothing passes in it
   View view_;
   NodeMask up_ = 0;
   uint8_t lost_ = 0;  // pages whose home is gone

@@ -163,14 +163,43 @@ t.test('a host that comes anew is the home of nothing', { skip }, async (t) => {
   await again.do('expect', 0, 'node0');
   await again.do('connect', 0, scene.ports[0]);
   await again.event('up');
-  await again.do('addSpace', 3, 0b11, false);
-  await one!.do('install', 3, 0b11);
+  // Alone at first, as a host is that has just heard of the space.
+  await again.do('addSpace', 3, 0b10, false);
+  await one!.do('install', 4, 0b11);
+  await again.do('install', 4, 0b11);
   await again.do('join');
   for (const host of [one!, again]) t.equal(await failure(host.do('verify', 1, 1, 2, 1)), LOST);
   t.same(await again.do('verify', 1, 2, 3, 1), []);
   await again.do('paint', 1, 2, 0, 4, 5);
   await again.do('flush', 1);
   t.same(await one!.do('bytes', 1, 2, 0, 4), [5, 5, 5, 5]);
+  for (const host of [one!, again]) t.notOk(host.events.some(({ kind }) => kind === 'reject'));
+});
+
+t.test('a host that joins has what the homes have', { skip }, async (t) => {
+  const scene = new SpreadScene(t);
+  const [one, two] = await scene.form(2, release);
+  await one!.do('fill', 1, 0, PAGES, 1);
+  await one!.do('flush', 1);
+  const three = scene.host({ node: 2, homes: 2, ...release });
+  await three.ready;
+  for (const host of [one!, two!]) {
+    await host.do('expect', 2, 'node2');
+    await three.do('expect', host.node, `node${host.node}`);
+    await three.do('connect', host.node, scene.ports[host.node]);
+    await three.event('up', ({ node }) => node === host.node);
+  }
+  // It has heard of the space, and the others not of it; then all agree.
+  await three.do('addSpace', 2, 0b100, false);
+  await three.do('join');
+  const waiting = failure(three.do('verify', 1, 0, PAGES, 1));
+  for (const host of [one!, two!, three]) await host.do('install', 3, 0b111);
+  t.equal(await waiting, LOST, 'alone it had none of them');
+  t.same(await three.do('verify', 1, 0, PAGES, 1), []);
+  await three.do('paint', 1, 0, 0, 4, 5);
+  await three.do('flush', 1);
+  t.same(await one!.do('bytes', 1, 0, 0, 4), [5, 5, 5, 5]);
+  for (const host of [one!, two!, three]) t.notOk(host.events.some(({ kind }) => kind === 'reject'));
 });
 
 t.test('what was not answered is sent again after connections were lost', { skip }, async (t) => {
