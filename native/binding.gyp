@@ -78,9 +78,12 @@
       "sources": [
         "dsm/home.cc",
         "dsm/protocol.cc",
+        "dsm/release.cc",
+        "dsm/release_views.cc",
         "eventfd.cc",
         "hosts/addon.cc",
         "hosts/connection.cc",
+        "hosts/diff.cc",
         "hosts/engine.cc",
         "hosts/engine_commands.cc",
         "hosts/event_queue.cc",
@@ -91,6 +94,7 @@
         "hosts/space.cc",
         "hosts/space_calls.cc",
         "hosts/space_members.cc",
+        "hosts/space_release.cc",
         "hosts/tls.cc",
         "hosts/wire.cc"
       ],

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -214,6 +217,13 @@ class SpreadMemory final : public Closable {
     return info.Env().Undefined();
   }
 
+  Napi::Value Flush(const Napi::CallbackInfo& info) { return Sync(info, dsm::SyncKind::kFlush); }
+  Napi::Value Refresh(const Napi::CallbackInfo& info) { return Sync(info, dsm::SyncKind::kRefresh); }
+  Napi::Value FlushSync(const Napi::CallbackInfo& info) { return SyncAndWait(info, dsm::SyncKind::kFlush); }
+  Napi::Value RefreshSync(const Napi::CallbackInfo& info) {
+    return SyncAndWait(info, dsm::SyncKind::kRefresh);
+  }
+
   Napi::Value Counts(const Napi::CallbackInfo& info) {
     if (space_) service().With([&] { last_ = space_->counts(); });
     Napi::Object result = Napi::Object::New(info.Env());
@@ -237,6 +247,38 @@ class SpreadMemory final : public Closable {
   }
 
  private:
+  Napi::Value Sync(const Napi::CallbackInfo& info, dsm::SyncKind kind) {
+    const uint32_t ticket = Arguments(info).Uint32(0, "ticket");
+    if (!space_) ThrowType(info.Env(), "the memory is closed");
+    const auto done = [reports = reports_, ticket](Outcome outcome) {
+      const std::lock_guard lock(reports->mutex);
+      reports->ended.emplace_back(ticket, outcome);
+      if (reports->async != nullptr) uv_async_send(reports->async);
+    };
+    service().With([&] { space_->Sync(kind, done, MemberService::Now()); });
+    return info.Env().Undefined();
+  }
+
+  // The service's thread answers, at the latest when the space's patience has ended.
+  Napi::Value SyncAndWait(const Napi::CallbackInfo& info, dsm::SyncKind kind) {
+    struct Answer {
+      std::mutex mutex;
+      std::condition_variable ready;
+      std::optional<Outcome> outcome;
+    };
+    const auto answer = std::make_shared<Answer>();
+    const auto done = [answer](Outcome outcome) {
+      const std::lock_guard lock(answer->mutex);
+      answer->outcome = outcome;
+      answer->ready.notify_one();
+    };
+    if (!space_) done(Outcome::kClosed);
+    if (space_) service().With([&] { space_->Sync(kind, done, MemberService::Now()); });
+    std::unique_lock lock(answer->mutex);
+    answer->ready.wait(lock, [&] { return answer->outcome.has_value(); });
+    return Napi::Number::New(info.Env(), static_cast<double>(*answer->outcome));
+  }
+
   static MemberService& service() { return MemberService::Instance(); }
 
   static uint64_t PagesOf(uint64_t size, uint32_t shift) { return ((size - 1) >> shift) + 1; }
@@ -292,7 +334,9 @@ void DefineSpreadMemory(Napi::Env env, Napi::Object exports) {
       W::Define(env, {W::Getter<&S::MappingOf>("mapping"), W::Getter<&S::Shape>("shape"),
                       W::Method<&S::Acquire>("acquire"), W::Method<&S::Release>("release"),
                       W::Method<&S::Hint>("hint"), W::Method<&S::Counts>("counts"), W::Method<&S::Has>("has"),
-                      W::Method<&S::Call>("call"), W::Method<&S::CloseMethod>("close")}));
+                      W::Method<&S::Call>("call"), W::Method<&S::Flush>("flush"),
+                      W::Method<&S::Refresh>("refresh"), W::Method<&S::FlushSync>("flushSync"),
+                      W::Method<&S::RefreshSync>("refreshSync"), W::Method<&S::CloseMethod>("close")}));
   Napi::Object abi = Napi::Object::New(env);
   for (const dsm::shared::AbiNumber& number : dsm::shared::kSpreadAbi)
     abi.Set(number.name, Napi::Number::New(env, static_cast<double>(number.value)));

@@ -14,9 +14,9 @@ using shared::OrderEntry;
 
 int ProtectionFor(Right right) { return right == Right::kWrite ? PROT_READ | PROT_WRITE : PROT_READ; }
 
-// Not about pages, but parties.
+// Not about pages, but parties, or what was asked for the whole space.
 bool IsCall(const OrderEntry& order) {
-  return order.op == shared::kWakeOrder || order.op == shared::kGoneOrder;
+  return order.op == shared::kWakeOrder || order.op == shared::kGoneOrder || order.op == shared::kSyncedOrder;
 }
 
 bool Overlap(PageId first, uint64_t count, PageId other, uint64_t others) {
@@ -56,7 +56,7 @@ bool MemberSpace::DoOrders(uint64_t now) {
 }
 
 bool MemberSpace::Sound(const OrderEntry& order) const {
-  if (IsCall(order)) return order.count == 1;
+  if (IsCall(order)) return order.count == 1 && order.right <= static_cast<uint8_t>(Outcome::kFenced);
   if (order.count == 0 || order.page >= shape_.pages || order.count > shape_.pages - order.page) return false;
   switch (order.op) {
     case shared::kMapOrder:
@@ -148,6 +148,9 @@ void MemberSpace::Do(const OrderEntry& order, uint64_t now) {
     case shared::kWakeOrder:
     case shared::kGoneOrder:
       if (options_.called) options_.called(order.op == shared::kGoneOrder ? order.page : 0);
+      break;
+    case shared::kSyncedOrder:
+      Synced(order.page, right == Right::kNone ? Outcome::kDone : static_cast<Outcome>(order.right));
       break;
     default:
       Fail(order.page, order.count, static_cast<Outcome>(order.right));

@@ -80,6 +80,7 @@ bool MemberSpace::Pass(uint64_t now) {
     if (!stopped_) worked |= DoOrders(now);
     KeepLease(now);
     if (!stopped_) AskForWaiters();
+    if (!stopped_) PostSyncs();
     if (!stopped_) PostCalls();
     for (size_t i = 0; !stopped_ && i < holds_.size(); i++) Advance(holds_[i], now);
   }
@@ -164,6 +165,11 @@ void MemberSpace::Expire(uint64_t now) {
     queue_.Answer(waiter.cell, Verdict::kFail);
     return true;
   });
+  std::erase_if(syncs_, [&](const Syncing& sync) {
+    if (!late(sync.since)) return false;
+    sync.done(Outcome::kSilent);
+    return true;
+  });
   std::erase_if(holds_, [&](const Hold& hold) {
     if (hold.done || !late(hold.since)) return false;
     std::fill_n(asked_.begin() + static_cast<ptrdiff_t>(hold.first), hold.count, Right::kNone);
@@ -185,7 +191,7 @@ uint64_t MemberSpace::deadline() const {
 
 bool MemberSpace::outstanding() const {
   const auto incomplete = [](const Hold& hold) { return !hold.done; };
-  return opening_ != 0 || !waiters_.empty() || std::ranges::any_of(holds_, incomplete);
+  return opening_ != 0 || !waiters_.empty() || !syncs_.empty() || std::ranges::any_of(holds_, incomplete);
 }
 
 void MemberSpace::Nudge(uint64_t now) {
@@ -251,6 +257,36 @@ void MemberSpace::PostCalls() {
   }
 }
 
+void MemberSpace::Sync(SyncKind kind, std::function<void(Outcome)> done, uint64_t now) {
+  if (stopped_) return done(why_);
+  const auto call = kind == SyncKind::kFlush ? shared::kFlushCall : shared::kRefreshCall;
+  syncs_.push_back({++last_sync_, call, std::move(done), now});
+  nudged_ = now;
+  if (opening_ != 0) return;
+  PostSyncs();
+  if (!stopped_) rings_.Notify();
+}
+
+void MemberSpace::PostSyncs() {
+  for (Syncing& sync : syncs_) {
+    if (sync.posted) continue;
+    const std::optional<uint32_t> room = rings_.Room();
+    if (!room) return Broken();
+    if (*room == 0) return;
+    rings_.Post(sync.ticket, sync.call, 1);
+    sync.posted = true;
+  }
+}
+
+// One that nobody waits for any more was late.
+void MemberSpace::Synced(uint64_t ticket, Outcome outcome) {
+  const auto found = std::ranges::find(syncs_, ticket, &Syncing::ticket);
+  if (found == syncs_.end()) return;
+  const std::function<void(Outcome)> done = std::move(found->done);
+  syncs_.erase(found);
+  done(outcome == Outcome::kFenced ? FencedWhy() : outcome);
+}
+
 void MemberSpace::Report(uint32_t ticket, Outcome outcome) { options_.report(ticket, outcome); }
 
 Outcome MemberSpace::FencedWhy() const { return rings_.Removed() ? Outcome::kRemoved : Outcome::kFenced; }
@@ -279,6 +315,7 @@ void MemberSpace::Stop(Outcome why, bool zeros) {
   if (told) Report(0, why);
   for (const Hold& hold : holds_)
     if (!hold.done) Report(hold.ticket, why);
+  for (const Syncing& sync : std::exchange(syncs_, {})) sync.done(why);
   holds_.clear();
   deferred_.clear();
   fresh_.clear();

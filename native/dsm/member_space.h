@@ -87,6 +87,8 @@ class MemberSpace {
   // Has a party look again, or asks whether it is still there (shared_layout.h). Without effect on a space
   // that is not open, or when there are too many.
   void Call(shared::FaultAccess call, uint64_t party);
+  // Ends in one call of `done`, with the service's lock held: kDone, kLost, or why the space has ended.
+  void Sync(SyncKind kind, std::function<void(Outcome)> done, uint64_t now);
   // No mapping of the region is left when this returns. `zeros`: the range reads as zeros from now on, and
   // threads that wait go on; otherwise they fail.
   void Stop(Outcome why, bool zeros);
@@ -118,6 +120,13 @@ class MemberSpace {
     uint32_t number;
     shared::OrderEntry order;
     uint64_t since;
+  };
+  struct Syncing {
+    uint64_t ticket;
+    shared::FaultAccess call;
+    std::function<void(Outcome)> done;
+    uint64_t since;
+    bool posted = false;
   };
   // A thread was told that the page is there, and may need a moment to make its access.
   struct Fresh {
@@ -152,6 +161,8 @@ class MemberSpace {
   void AnswerMapped(uint64_t now);
   void AskForWaiters();
   void PostCalls();
+  void PostSyncs();
+  void Synced(uint64_t ticket, Outcome outcome);
   void Advance(Hold& hold, uint64_t now);
   void Expire(uint64_t now);
   // The node owes something.
@@ -173,6 +184,8 @@ class MemberSpace {
   std::vector<Deferred> deferred_;
   std::vector<Fresh> fresh_;
   std::deque<std::pair<shared::FaultAccess, uint64_t>> calls_;  // without room in the ring
+  std::deque<Syncing> syncs_;
+  uint64_t last_sync_ = 0;
   std::array<bool, shared::kOrders> finished_{};
   uint32_t looked_ = 0;       // orders that were looked at
   uint32_t done_ = 0;         // acknowledged

@@ -39,9 +39,20 @@ enum class MessageType : uint8_t {
   kFlush,        // everybody -> everybody: nothing of an earlier epoch follows on this connection
   kReport,       // holder -> home, new epoch: a page held, and with which right
   kReportEnd,    // everybody -> everybody: no more reports
+  kMerge,        // writer -> home, release consistency: what was written of a page
+  kMerged,       // home -> writer: it is in the page now
 };
 
-// `version` counts the grants to write of a page: it is for people who look, nothing is decided by it.
+// How soon members of one host see what those of another have stored (docs/dsm-hosts.md).
+enum class Consistency : uint8_t { kSequential, kRelease };
+
+// What a member asks for besides pages: that everybody can see what was stored here, or that what others made
+// visible is seen here from now on.
+enum class SyncKind : uint8_t { kFlush, kRefresh };
+
+// `version` counts the grants to write of a page: it is for people who look, nothing is decided by it. Of
+// kMerge and kMerged it is the number of the difference, and of kFlush under release consistency 1 when the
+// sender still has the pages whose home it is.
 struct Message {
   MessageType type = MessageType::kFlush;
   Right right = Right::kNone;
@@ -67,13 +78,22 @@ struct View {
 };
 
 enum class OutputType : uint8_t {
-  kSend,      // `message` to node `to`, in order; a kData takes the frame's bytes along as they are now
+  kSend,      // `message` to node `to`, in order; a kData takes the frame's bytes along as they are now,
+              // and a kMerge what the page's last kDiff computed
   kInstall,   // the bytes that came with the message just given become the page's frame
   kMap,       // members may map the frame with `right`; wakes whoever waits for it
   kRestrict,  // members' mappings must not exceed `right`: Node::Restricted() when all have acknowledged
   kFree,      // the frame's bytes mean nothing any more
   kFail,      // faults that wait for the page end with `failure`
   kReject,    // node `to` broke the protocol: close its connection
+  kTwin,      // keep a copy of the frame as it is now: nobody can write to it
+  // Compute what the frame has that the copy has not, and say so to Diffed(), now or later. With `right`
+  // kRead nobody can write any more, and the copy is not needed after that; else it becomes what was
+  // compared.
+  kDiff,
+  kApply,       // the bytes that came with the message just given go into the page's frame
+  kForgetDiff,  // what kDiff computed is not sent again
+  kSynced,      // what `page` names in Sync() is done, or ended with `failure`
 };
 
 struct Output {
@@ -86,6 +106,20 @@ struct Output {
 };
 
 using Outputs = std::vector<Output>;
+
+inline Output About(OutputType type, PageId page, Right right = Right::kNone) {
+  Output output;
+  output.type = type;
+  output.page = page;
+  output.right = right;
+  return output;
+}
+
+inline Output Ends(OutputType type, PageId page, Failure failure) {
+  Output output = About(type, page);
+  output.failure = failure;
+  return output;
+}
 
 // Where the directory entry of a page lives: dealt out to the `homes` hosts that formed the space; a dead
 // one's pages go to the next that is alive.

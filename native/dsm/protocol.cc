@@ -6,19 +6,7 @@ namespace ivshmem::dsm {
 
 namespace {
 
-Output About(OutputType type, PageId page, Right right = Right::kNone) {
-  Output output;
-  output.type = type;
-  output.page = page;
-  output.right = right;
-  return output;
-}
-
-Output Fails(PageId page, Failure failure) {
-  Output output = About(OutputType::kFail, page);
-  output.failure = failure;
-  return output;
-}
+Output Fails(PageId page, Failure failure) { return Ends(OutputType::kFail, page, failure); }
 
 bool ForHome(MessageType type) {
   return type == MessageType::kGet || type == MessageType::kEvict || type == MessageType::kInvalidated ||
@@ -73,6 +61,10 @@ bool Node::Evict(PageId id, Outputs& out) {
   Settle(id, page, out);
   Drain(out);
   return true;
+}
+
+void Node::Sync(SyncTicket ticket, SyncKind, Outputs& out) {
+  out.push_back(Ends(OutputType::kSynced, ticket, fenced_ ? Failure::kFenced : Failure::kNone));
 }
 
 void Node::Restricted(PageId id, Outputs& out) {
@@ -149,6 +141,7 @@ void Node::Handle(NodeId from, const Message& message, Outputs& out) {
 // Of an earlier epoch only the page itself and the right to it still count: they are with nobody else. All
 // other messages are questions, which are asked again, or answers to questions of a view that is gone.
 bool Node::Accept(NodeId from, const Message& message, Outputs& out) {
+  if (message.type > MessageType::kReportEnd) return false;
   if (AboutPage(message.type) && message.page >= shape_.pages) return false;
   const bool arrives = message.type == MessageType::kData || message.type == MessageType::kGrant;
   if (message.epoch < view_.epoch) {

@@ -1,5 +1,4 @@
-// One host's part in a space whose pages move between hosts, as a state machine without input or output of
-// its own: what happens comes in as calls, what has to be done comes out as a list, to be done in order.
+// Sequential consistency between hosts: of a page there is one writer or any number of readers, by host.
 // docs/decisions/dsm-pages.md is the protocol; native/test/dsm_model.cc explores this very code.
 #pragma once
 
@@ -9,49 +8,30 @@
 
 #include "home.h"
 #include "messages.h"
+#include "page_protocol.h"
 
 namespace ivshmem::dsm {
 
-// What is the same for every node of a space.
-struct Shape {
-  PageId pages = 0;
-  NodeId homes = 0;  // hosts that formed the space: nodes 0 to homes - 1
-};
-
-class Node {
+class Node final : public PageProtocol {
  public:
-  // kLater: of an epoch whose view is not installed here yet. Keep the message, read no more of that
-  // connection, and give it again after the next Install.
-  enum class Taken : uint8_t { kNow, kLater };
-
   // A node that forms the space holds the pages whose home it is; one that joins later holds nothing.
   Node(NodeId self, const Shape& shape, const View& view, bool forms);
 
-  // A member here may not do what it tried. Ends in kMap or kFail for this page, now or later.
-  void Fault(PageId page, Right right, Outputs& out);
+  void Fault(PageId page, Right right, Outputs& out) override;
+  Taken Receive(NodeId from, const Message& message, Outputs& out) override;
+  void Restricted(PageId page, Outputs& out) override;
+  bool Evict(PageId page, Outputs& out) override;
+  // Nothing is kept back, so that there is nothing to do.
+  void Sync(SyncTicket ticket, SyncKind kind, Outputs& out) override;
+  bool Diffed(PageId, bool, Outputs&) override { return false; }
+  void Changing(PageId, Outputs&) override {}
+  void Install(const View& view, Outputs& out) override;
+  void Fence(Outputs& out) override;
 
-  // One message from `from`, in the order the connection delivers them.
-  Taken Receive(NodeId from, const Message& message, Outputs& out);
-
-  // Every member has done the page's last kRestrict.
-  void Restricted(PageId page, Outputs& out);
-
-  // The frame is wanted for another page. False: it cannot go now (its home is here, or somebody is about
-  // it).
-  bool Evict(PageId page, Outputs& out);
-
-  // Hosts came or went. Nothing from a node that is not in the view may be given to Receive any more.
-  void Install(const View& view, Outputs& out);
-
-  // The lease ran out: others may be told that this host is gone as soon as every kRestrict given here is
-  // done.
-  void Fence(Outputs& out);
-
-  bool fenced() const { return fenced_; }
-  uint64_t epoch() const { return view_.epoch; }
-  Right held(PageId page) const;
-  // Nothing is under way: no fault waits and no request is served.
-  bool quiet() const;
+  bool fenced() const override { return fenced_; }
+  uint64_t epoch() const override { return view_.epoch; }
+  Right held(PageId page) const override;
+  bool quiet() const override;
   // The whole state but the versions: nodes with equal digests act alike.
   void Digest(std::vector<uint64_t>& words) const;
 

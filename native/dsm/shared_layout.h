@@ -30,16 +30,22 @@
 // is one opening of the space: node << 40 | slot << 32 | its `opened`. The node of that party gives it a
 // kWakeOrder; when the party is gone, the caller has a kGoneOrder. Both may be lost, with a connection or a
 // node: who waits has to call again.
+//
+// Two more calls are answered with a kSyncedOrder that has their ticket: kFlushCall, when what members of
+// this host stored before can be seen by others, and kRefreshCall, when no copy is mapped here any more that
+// is older than the call. In a sequential space both are so at once.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "messages.h"
+
 namespace ivshmem::dsm::shared {
 
 // "IVSHSPRD", as bytes in memory.
 inline constexpr uint64_t kMagic = 0x4452505348535649;
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 3;
 
 inline constexpr uint32_t kControlPage = 4096;
 inline constexpr uint32_t kMinPageShift = 12, kMaxPageShift = 21;
@@ -66,8 +72,8 @@ struct Control {
   uint64_t membersOffset;  // bytes; page of slot s at membersOffset + s * kControlPage
   uint32_t slots;
   uint32_t state;
-  uint32_t node;  // the number of this host, for the names of parties
-  uint32_t unused0;
+  uint32_t node;         // the number of this host, for the names of parties
+  uint32_t consistency;  // between hosts: 0 sequential, 1 release
   alignas(64) uint32_t nodeArmed;                // 1 while the node sleeps; whoever exchanges it for 0 rings
   alignas(64) uint32_t summary[kMaxSlots / 32];  // bit per slot with new faults, acks or another `opened`
 };
@@ -83,6 +89,8 @@ enum FaultAccess : uint32_t {
   kWriteAccess = 1,
   kWakeCall = 2,  // `page` is a party, and `count` is 1
   kAskCall = 3,
+  kFlushCall = 4,  // `page` is a ticket of the member's, and `count` is 1
+  kRefreshCall = 5,
 };
 
 struct FaultEntry {
@@ -99,6 +107,7 @@ enum OrderOp : uint8_t {
   kFailOrder = 3,      // faults on page..page+count-1 fail; `right` is a Failure
   kWakeOrder = 4,      // look again; `page` is this party
   kGoneOrder = 5,      // `page` is a party that has left, closed the space, or died
+  kSyncedOrder = 6,    // `page` is a ticket; `right` 0 done, or a Failure: 1 lost, 2 fenced
 };
 
 struct OrderEntry {
@@ -157,6 +166,7 @@ inline constexpr AbiNumber kSpreadAbi[] = {
     {"slots", offsetof(Control, slots)},
     {"state", offsetof(Control, state)},
     {"node", offsetof(Control, node)},
+    {"consistency", offsetof(Control, consistency)},
     {"nodeArmed", offsetof(Control, nodeArmed)},
     {"summary", offsetof(Control, summary)},
     {"opened", offsetof(MemberPage, opened)},
@@ -180,6 +190,8 @@ inline constexpr AbiNumber kSpreadAbi[] = {
     {"longestLeaseMs", kLongestLeaseMs},
     {"wakeCall", kWakeCall},
     {"askCall", kAskCall},
+    {"flushCall", kFlushCall},
+    {"refreshCall", kRefreshCall},
     {"orderFrame", offsetof(OrderEntry, frame)},
     {"orderOp", offsetof(OrderEntry, op)},
     {"orderRight", offsetof(OrderEntry, right)},
@@ -189,6 +201,9 @@ inline constexpr AbiNumber kSpreadAbi[] = {
     {"opFail", kFailOrder},
     {"opWake", kWakeOrder},
     {"opGone", kGoneOrder},
+    {"opSynced", kSyncedOrder},
+    {"consistencySequential", static_cast<uint64_t>(Consistency::kSequential)},
+    {"consistencyRelease", static_cast<uint64_t>(Consistency::kRelease)},
     {"stateForming", kForming},
     {"stateServing", kServing},
     {"stateFenced", kFencedState},

@@ -45,6 +45,12 @@ Placement PlacementFrom(Napi::Env env, Napi::Object from) {
       static_cast<uint32_t>(integer("pageShift", dsm::shared::kMinPageShift, dsm::shared::kMaxPageShift));
   place.homes = static_cast<dsm::NodeId>(integer("homes", 1, dsm::kMaxNodes));
   place.pages = Uint64From(env, from.Get("pages"), "pages");
+  if (const Napi::Value consistency = from.Get("consistency"); !consistency.IsUndefined()) {
+    const std::string name = consistency.IsString() ? consistency.As<Napi::String>().Utf8Value() : "";
+    if (name != "sequential" && name != "release")
+      ThrowType(env, "consistency must be 'sequential' or 'release'");
+    if (name == "release") place.consistency = dsm::Consistency::kRelease;
+  }
   if (place.pages == 0 || place.pages > kMostPages) ThrowRange(env, "pages is out of range");
   return place;
 }

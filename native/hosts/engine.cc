@@ -254,8 +254,20 @@ void Engine::Send(dsm::NodeId to, Space& space, const dsm::Message& message, uin
   connection->Send(FrameOf(space.id(), message, length), space, frame);
 }
 
+void Engine::Send(dsm::NodeId to, Space& space, const dsm::Message& message, std::vector<std::byte> body) {
+  Connection* connection = peers_->up(to);
+  if (connection == nullptr) return;
+  const auto length = static_cast<uint32_t>(body.size());
+  connection->Send(FrameOf(space.id(), message, length), std::move(body));
+}
+
 void Engine::Call(dsm::NodeId to, const Frame& frame) {
   if (Connection* connection = peers_->up(to); connection != nullptr) connection->Send(frame);
+}
+
+bool Engine::Departing(uint32_t slot) const {
+  return std::any_of(spaces_.begin(), spaces_.end(),
+                     [slot](const auto& item) { return item.second->Departing(slot); });
 }
 
 void Engine::Ring(uint32_t slot) {
@@ -291,7 +303,7 @@ bool Engine::Take(dsm::NodeId node, const Frame& frame, std::span<const std::byt
   // part is made. To keep the message would keep what the directories say behind it, which is what makes that
   // part.
   if (space == nullptr) return true;
-  return space->Receive(node, frame.message, body, now_) == dsm::Node::Taken::kNow;
+  return space->Receive(node, frame.message, body, now_) == dsm::PageProtocol::Taken::kNow;
 }
 
 Space* Engine::find(uint32_t id) {

@@ -39,7 +39,8 @@ struct SpaceOptions {
 };
 
 struct SpaceReport {
-  uint64_t epoch = 0, owned = 0, shared = 0;
+  dsm::Consistency consistency = dsm::Consistency::kSequential;
+  uint64_t epoch = 0, owned = 0, shared = 0, dirty = 0;
   bool fenced = false, quiet = false;
   uint32_t cache_frames = 0, cache_free = 0;
   std::vector<uint32_t> members;
@@ -84,9 +85,11 @@ class Engine final : Surroundings, PeerSink {
 
  private:
   void Send(dsm::NodeId to, Space& space, const dsm::Message& message, uint32_t frame) override;
+  void Send(dsm::NodeId to, Space& space, const dsm::Message& message, std::vector<std::byte> body) override;
   void Call(dsm::NodeId to, const Frame& frame) override;
   void Ring(uint32_t slot) override;
   void Tell(Event event) override { options_.tell(std::move(event)); }
+  bool Departing(uint32_t slot) const override;
   uint64_t MembersUntil() const override { return members_until_; }
   void Reject(dsm::NodeId node, uint32_t space, const char* why) override;
   void Up(dsm::NodeId node) override;

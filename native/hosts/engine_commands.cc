@@ -144,9 +144,11 @@ bool Engine::Report(uint32_t id, SpaceReport& report) {
     if (space == nullptr) return;
     found = true;
     const auto [owned, shared] = space->Holdings();
-    report = {space->node().epoch(),
+    report = {space->consistency(),
+              space->node().epoch(),
               owned,
               shared,
+              space->node().dirty(),
               space->node().fenced(),
               space->quiet(),
               space->cache().count(),

@@ -39,7 +39,7 @@ MemberRings::Took MemberRings::TakeFault(FaultEntry& fault) {
   // Release: the member may use the entry again, now that it is copied.
   Word(page_->faultTail).store(++tail_, std::memory_order_release);
   const bool sound =
-      fault.access <= dsm::shared::kAskCall && fault.count >= 1 && fault.count <= dsm::shared::kMostPages;
+      fault.access <= dsm::shared::kRefreshCall && fault.count >= 1 && fault.count <= dsm::shared::kMostPages;
   return sound ? Took::kOne : Took::kBroken;
 }
 

@@ -259,11 +259,17 @@ Napi::Value NodeEngine::Status(const Napi::CallbackInfo& info) {
   const auto number = [&](const char* name, uint64_t value) {
     object.Set(name, Napi::Number::New(env, static_cast<double>(value)));
   };
+  object.Set("consistency", report.consistency == dsm::Consistency::kRelease ? "release" : "sequential");
   object.Set("epoch", Napi::BigInt::New(env, report.epoch));
   object.Set("fenced", Napi::Boolean::New(env, report.fenced));
   object.Set("quiet", Napi::Boolean::New(env, report.quiet));
   number("owned", report.owned);
   number("shared", report.shared);
+  number("dirty", report.dirty);
+  number("flushes", report.counters.flushes);
+  number("refreshes", report.counters.refreshes);
+  number("mergesIn", report.counters.merges_in);
+  number("mergesOut", report.counters.merges_out);
   number("cacheFrames", report.cache_frames);
   number("cacheFramesFree", report.cache_free);
   number("faultsLocal", report.counters.faults_local);

@@ -17,6 +17,7 @@ struct Placement {
   dsm::NodeId homes = 1;
   dsm::NodeId self = 0;
   uint32_t slots = 0;
+  dsm::Consistency consistency = dsm::Consistency::kSequential;
 
   uint64_t page_bytes() const { return uint64_t{1} << page_shift; }
   uint64_t members_offset() const { return dsm::shared::kControlPage; }

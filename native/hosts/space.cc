@@ -5,6 +5,10 @@
 #include <bit>
 #include <cstring>
 
+#include "../dsm/protocol.h"
+#include "../dsm/release.h"
+#include "diff.h"
+
 namespace ivshmem::hosts {
 
 using dsm::Bit;
@@ -13,11 +17,19 @@ using dsm::NodeId;
 using dsm::OutputType;
 using dsm::PageId;
 using dsm::Right;
+using Taken = dsm::PageProtocol::Taken;
 
 namespace {
 
 // A full barrier or at least an acquire everywhere: these words are looked at a few times per fault.
 using Word = std::atomic_ref<uint32_t>;
+
+std::unique_ptr<dsm::PageProtocol> ProtocolFor(const Placement& place, const dsm::View& view, bool forms) {
+  const dsm::Shape shape{place.pages, place.homes};
+  if (place.consistency == dsm::Consistency::kRelease)
+    return std::make_unique<dsm::ReleaseNode>(place.self, shape, view, forms);
+  return std::make_unique<dsm::Node>(place.self, shape, view, forms);
+}
 
 }  // namespace
 
@@ -29,7 +41,7 @@ Space::Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t by
       bytes_(bytes),
       patience_(patience_ns),
       around_(around),
-      node_(place.self, dsm::Shape{place.pages, place.homes}, view, forms),
+      node_(ProtocolFor(place, view, forms)),
       cache_(static_cast<uint32_t>(place.home_frames()),
              static_cast<uint32_t>(place.frames(bytes) - place.home_frames())),
       heat_(static_cast<size_t>(std::min<uint64_t>(place.pages, kHeatCells))),
@@ -45,6 +57,7 @@ Space::Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t by
   out->membersOffset = place.members_offset();
   out->slots = place.slots;
   out->node = place.self;
+  out->consistency = static_cast<uint32_t>(place.consistency);
   // Release: pairs with the acquire of a member that opens it.
   Word(out->state).store(dsm::shared::kServing, std::memory_order_release);
 }
@@ -60,7 +73,9 @@ uint32_t Space::FrameOf(PageId id) const {
   return found == pages_.end() ? kNoFrame : found->second.frame;
 }
 
-std::span<const std::byte> Space::frame(uint32_t number) const {
+std::span<const std::byte> Space::frame(uint32_t number) const { return bytes(number); }
+
+std::span<std::byte> Space::bytes(uint32_t number) const {
   return {memory_ + place_.frames_offset() + (uint64_t{number} << place_.page_shift), page_bytes()};
 }
 
@@ -91,11 +106,11 @@ bool Space::Serve(uint64_t now) {
 
 void Space::Install(const dsm::View& view, uint64_t now) {
   now_ = now;
-  if (view.epoch <= node_.epoch()) return;
+  if (view.epoch <= node_->epoch()) return;
   alive_ = view.alive;
   cache_.NoneLeaving();
   dsm::Outputs out;
-  node_.Install(view, out);
+  node_->Install(view, out);
   Perform(out, {});
   Hurry();
 }
@@ -104,14 +119,14 @@ void Space::Fence(uint64_t now, bool removed) {
   now_ = now;
   removed_ |= removed;
   dsm::Outputs out;
-  node_.Fence(out);
+  node_->Fence(out);
   Perform(out, {});
   Hurry();
 }
 
 // A fenced space waits for nothing but the members.
 void Space::Hurry() {
-  if (!node_.fenced()) return;
+  if (!node_->fenced()) return;
   const auto state = removed_ ? dsm::shared::kRemovedState : dsm::shared::kFencedState;
   Word(control()->state).store(state, std::memory_order_release);
   for (const auto& [when, id] : std::exchange(delayed_, {})) IssueRestrict(id, pages_[id]);
@@ -121,25 +136,28 @@ void Space::Hurry() {
   }
 }
 
-void Space::Cut(NodeId node) { cut_[node] = node_.epoch(); }
+void Space::Cut(NodeId node) { cut_[node] = node_->epoch(); }
 
-dsm::Node::Taken Space::Receive(NodeId from, const dsm::Message& message, std::span<const std::byte> body,
-                                uint64_t now) {
+Taken Space::Receive(NodeId from, const dsm::Message& message, std::span<const std::byte> body,
+                     uint64_t now) {
   now_ = now;
-  if (message.epoch <= cut_[from]) return dsm::Node::Taken::kNow;
+  if (message.epoch <= cut_[from]) return Taken::kNow;
   // A page comes back only to the frame that is kept for it at its own home; one whose home is gone stays
   // where it is.
   const bool stray = message.type == MessageType::kEvict && !place_.AtHome(message.page);
   const bool cropped = message.type == MessageType::kData && body.size() != page_bytes();
-  if (stray || cropped) {
+  const bool garbled = message.type == MessageType::kMerge && !IsDifference(body, page_bytes());
+  if (stray || cropped || garbled) {
     around_.Reject(from, id_,
-                   stray ? "a page was to be evicted to another's home" : "a page of another size");
-    return dsm::Node::Taken::kNow;
+                   stray     ? "a page was to be evicted to another's home"
+                   : cropped ? "a page of another size"
+                             : "what was written of a page makes no sense");
+    return Taken::kNow;
   }
   dsm::Outputs out;
-  if (node_.Receive(from, message, out) == dsm::Node::Taken::kLater) return dsm::Node::Taken::kLater;
+  if (node_->Receive(from, message, out) == Taken::kLater) return Taken::kLater;
   Perform(out, body);
-  return dsm::Node::Taken::kNow;
+  return Taken::kNow;
 }
 
 void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
@@ -153,7 +171,7 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
         // A page arrives only when it was asked for, and it is asked for only when it has a frame. Were it
         // not so, nothing here could be relied upon.
         if (to == kNoFrame || body.size() != page_bytes()) return Fence(now_);
-        std::memcpy(const_cast<std::byte*>(frame(to).data()), body.data(), body.size());
+        std::memcpy(bytes(to).data(), body.data(), body.size());
         counters_.pages_in++;
         Heat(output.page);
         break;
@@ -170,6 +188,21 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
       case OutputType::kFail:
         Fail(output.page, output.failure);
         break;
+      case OutputType::kTwin:
+        Twin(output.page);
+        break;
+      case OutputType::kDiff:
+        compares_.emplace_back(output.page, output.right == Right::kWrite);
+        break;
+      case OutputType::kApply:
+        Apply(output.page, body);
+        break;
+      case OutputType::kForgetDiff:
+        ForgetDiff(output.page);
+        break;
+      case OutputType::kSynced:
+        Synced(output.page, output.failure);
+        break;
       case OutputType::kReject:
         if (output.to != place_.self) around_.Reject(output.to, id_, "a message that does not fit");
         break;
@@ -180,26 +213,36 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
 void Space::SendOut(const dsm::Output& output) {
   const dsm::Message& message = output.message;
   if (message.epoch <= cut_[output.to]) return;
-  uint32_t bytes = kNoFrame;
+  if (message.type == MessageType::kMerge) {
+    counters_.merges_out++;
+    Heat(message.page);
+    // A copy: it may have to be sent again.
+    return around_.Send(output.to, *this, message, std::vector<std::byte>(pages_[message.page].diff));
+  }
+  uint32_t from = kNoFrame;
   if (message.type == MessageType::kData) {
-    bytes = FrameOf(message.page);
-    if (bytes == kNoFrame) return Fence(now_);  // as above
+    from = FrameOf(message.page);
+    if (from == kNoFrame) return Fence(now_);  // as above
     counters_.pages_out++;
     Heat(message.page);
     // Whoever wanted it evicted gave way: this node keeps it, to read.
-    cache_.Leaving(bytes, false);
+    cache_.Leaving(from, false);
   }
-  around_.Send(output.to, *this, message, bytes);
+  around_.Send(output.to, *this, message, from);
 }
 
 void Space::ReleaseFrame(PageId id, Page& page) {
-  if (page.frame == kNoFrame || page.wanted || node_.held(id) != Right::kNone) return;
+  if (page.frame == kNoFrame || node_->held(id) != Right::kNone) return;
+  page.twin = {};
+  // It was to go, and is wanted again.
+  if (page.wanted) return cache_.Leaving(page.frame, false);
   cache_.Give(page.frame);
   page.frame = kNoFrame;
 }
 
 void Space::Settle(uint64_t now) {
   now_ = now;
+  CompareSome();
   for (bool again = true; again;) {
     while (!restricted_.empty()) {
       const PageId id = restricted_.front();
@@ -207,7 +250,7 @@ void Space::Settle(uint64_t now) {
       // Another one may have been given since.
       if (pages_[id].restricts > 0 || pages_[id].delayed) continue;
       dsm::Outputs out;
-      node_.Restricted(id, out);
+      node_->Restricted(id, out);
       Perform(out, {});
     }
     while (!frameless_.empty() && cache_.free() > 0) {
@@ -224,7 +267,7 @@ void Space::Settle(uint64_t now) {
     ports_[slot].fresh = false;
     if (ports_[slot].rings && ports_[slot].rings->Publish(now)) around_.Ring(slot);
   }
-  if (node_.fenced() && !fence_told_ && open_restricts_ == 0) {
+  if (node_->fenced() && !fence_told_ && open_restricts_ == 0) {
     fence_told_ = true;
     around_.Tell({Event::Kind::kFenced, 0, id_, 0, {}});
   }
@@ -232,7 +275,7 @@ void Space::Settle(uint64_t now) {
 
 // Some frames are made free before they are asked for, so that few faults wait for an eviction.
 void Space::MakeRoom() {
-  if (node_.fenced()) return;
+  if (node_->fenced()) return;
   const size_t spare = std::min<size_t>(16, cache_.count() / 8);
   const size_t goal = std::min<size_t>(cache_.count(), frameless_.size() + spare);
   for (uint32_t looks = cache_.count(); looks > 0 && cache_.free() + cache_.leaving() < goal; looks--) {
@@ -244,7 +287,7 @@ void Space::MakeRoom() {
     if ((alive_ & Bit(place_.NaturalHome(id))) == 0) continue;
     // Before the outputs, which may be the end of it.
     cache_.Leaving(candidate, true);
-    if (node_.Evict(id, out)) {
+    if (node_->Evict(id, out)) {
       counters_.evictions++;
       Perform(out, {});
     } else {
@@ -277,8 +320,8 @@ void Space::Heat(PageId id) { heat_[static_cast<size_t>(id * heat_.size() / plac
 std::pair<uint64_t, uint64_t> Space::Holdings() const {
   uint64_t owned = 0, shared = 0;
   const auto count = [&](PageId id) {
-    owned += node_.held(id) == Right::kWrite;
-    shared += node_.held(id) == Right::kRead;
+    owned += node_->held(id) == Right::kWrite;
+    shared += node_->held(id) == Right::kRead;
   };
   for (const auto& [id, page] : pages_) {
     if (!place_.AtHome(id)) count(id);

@@ -14,7 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "../dsm/protocol.h"
+#include "../dsm/page_protocol.h"
 #include "frames.h"
 #include "member_rings.h"
 #include "placement.h"
@@ -25,11 +25,14 @@ namespace ivshmem::hosts {
 
 struct SpaceCounters {
   uint64_t faults_local = 0, faults_remote = 0, failed = 0, evictions = 0, pages_in = 0, pages_out = 0;
+  uint64_t flushes = 0, refreshes = 0, merges_in = 0, merges_out = 0;
 };
 
 class Space {
  public:
   static constexpr uint32_t kHeatCells = 1024;
+  // Bytes of differences that other nodes have not answered; further ones are computed later.
+  static constexpr uint64_t kMostUnanswered = 8 << 20;
 
   // `memory` is the allocation, `bytes` long and zero.
   Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t bytes, const dsm::View& view,
@@ -46,11 +49,13 @@ class Space {
   void Arm(bool armed);
   // `slot` has a member that may open the space; without one it counts as having done all its orders.
   void Member(uint32_t slot, bool there, uint64_t now);
+  // What one in this slot has left behind is on its way to others.
+  bool Departing(uint32_t slot) const;
 
-  // --- other nodes ---
-  // kLater: keep it, and give it again after the next Install. `body` is the page of a kData.
-  dsm::Node::Taken Receive(dsm::NodeId from, const dsm::Message& message, std::span<const std::byte> body,
-                           uint64_t now);
+  // --- other nodes --- kLater: keep it, and give it again after the next Install. `body` is the page of a
+  // kData, or the difference of a kMerge.
+  dsm::PageProtocol::Taken Receive(dsm::NodeId from, const dsm::Message& message,
+                                   std::span<const std::byte> body, uint64_t now);
   // A frame of kWake, kAsk or kGone; false: it cannot be.
   bool Called(dsm::NodeId from, const Frame& frame);
   // The connection to it was lost, and messages with it: nothing more from or to it in this epoch.
@@ -62,7 +67,11 @@ class Space {
   // --- time ---
   void Settle(uint64_t now);
   // When Due() wants to be called, or UINT64_MAX.
-  uint64_t due() const { return delayed_.empty() ? UINT64_MAX : delayed_.begin()->first; }
+  uint64_t due() const {
+    // At once; 0 would be no time for a timer.
+    if (compares()) return 1;
+    return delayed_.empty() ? UINT64_MAX : delayed_.begin()->first;
+  }
   void Due(uint64_t now);
   // Now and then: tells of members that do not do their orders.
   void Check(uint64_t now);
@@ -73,14 +82,15 @@ class Space {
   void Unhold(uint32_t number) { cache_.Unhold(number); }
 
   // --- to be looked at ---
-  const dsm::Node& node() const { return node_; }
+  const dsm::PageProtocol& node() const { return *node_; }
+  dsm::Consistency consistency() const { return place_.consistency; }
   const SpaceCounters& counters() const { return counters_; }
   const Frames& cache() const { return cache_; }
   const std::vector<uint32_t>& heat() const { return heat_; }
   std::vector<uint32_t> members() const;
-  // Pages of which this node has the only copy, and one to read.
+  // Pages that this node has to write, and copies to read.
   std::pair<uint64_t, uint64_t> Holdings() const;
-  bool quiet() const { return node_.quiet() && frameless_.empty() && delayed_.empty(); }
+  bool quiet() const { return node_->quiet() && frameless_.empty() && delayed_.empty(); }
 
  private:
   struct Use {
@@ -99,6 +109,8 @@ class Space {
     uint64_t until = 0;  // not taken away before
     std::vector<Use> mapped;
     std::vector<Use> waiting;
+    std::vector<std::byte> twin;  // the frame as it was before it was written to
+    std::vector<std::byte> diff;  // what was sent of it, until it is answered
   };
 
   struct Port {
@@ -107,6 +119,7 @@ class Space {
     bool silent = false;  // told of
     bool fresh = false;   // has orders to publish
     uint32_t lent = 0;    // the last `leaseAsked` that was answered
+    uint64_t losses = 0;  // of the node's, those that it was told of
     std::unique_ptr<MemberRings> rings;
   };
 
@@ -121,6 +134,7 @@ class Space {
   void Faulted(uint32_t slot, const dsm::shared::FaultEntry& fault);
   void Call(uint32_t slot, const dsm::shared::FaultEntry& call);
   bool Here(uint64_t party) const;
+  void Sync(uint32_t slot, const dsm::shared::FaultEntry& call);
   void Answer(uint32_t slot, dsm::shared::OrderOp op, uint64_t party);
   void Done(const dsm::shared::OrderEntry& order, uint64_t now);
   void Request(dsm::PageId id, Page& page);
@@ -132,6 +146,19 @@ class Space {
   void Fail(dsm::PageId id, dsm::Failure failure);
   void SendOut(const dsm::Output& output);
   void ReleaseFrame(dsm::PageId id, Page& page);
+  std::span<std::byte> bytes(uint32_t number) const;
+
+  // space_release.cc
+  void Synced(dsm::SyncTicket ticket, dsm::Failure failure);
+  void Depart(uint32_t slot);
+  void Twin(dsm::PageId id);
+  void Apply(dsm::PageId id, std::span<const std::byte> diff);
+  void ForgetDiff(dsm::PageId id);
+  bool compares() const { return !compares_.empty() && unanswered_ < kMostUnanswered; }
+  void CompareSome();
+  bool TakeSnapshot(std::span<const std::byte> page);
+  void Compare(dsm::PageId id, Page& page, bool twin_stays);
+
   void Give(uint32_t slot, const dsm::shared::OrderEntry& order);
   void MakeRoom();
   void Heat(dsm::PageId id);
@@ -144,7 +171,7 @@ class Space {
   uint64_t bytes_;
   uint64_t patience_;
   Surroundings& around_;
-  dsm::Node node_;
+  std::unique_ptr<dsm::PageProtocol> node_;
   Frames cache_;
   std::unordered_map<dsm::PageId, Page> pages_;
   std::array<Port, dsm::shared::kMaxSlots> ports_;
@@ -152,6 +179,18 @@ class Space {
   std::deque<dsm::PageId> frameless_;             // faults that wait for a frame
   std::deque<dsm::PageId> restricted_;            // Node::Restricted() is to be called
   std::multimap<uint64_t, dsm::PageId> delayed_;  // restricts that wait for `until`
+  // What is to be compared, and whether its twin stays.
+  std::deque<std::pair<dsm::PageId, bool>> compares_;
+  uint64_t unanswered_ = 0;  // bytes of differences
+  std::vector<std::byte> snapshot_;
+  struct Asker {
+    uint32_t slot;
+    uint32_t opened;
+    uint64_t ticket;  // its own
+  };
+  std::map<dsm::SyncTicket, Asker> askers_;
+  std::map<dsm::SyncTicket, uint32_t> departing_;  // slots of members that have gone
+  dsm::SyncTicket last_sync_ = 0;
   std::array<uint64_t, dsm::kMaxNodes> cut_{};    // the last epoch in which nothing passes
   SpaceCounters counters_;
   std::vector<uint32_t> heat_;

@@ -58,9 +58,12 @@ bool Space::Called(NodeId from, const Frame& frame) {
 }
 
 // A member is a party from when its opening is served until it closes the space or leaves the region.
+// One that has gone is here as long as what it stored is not everywhere, in whichever space.
 bool Space::Here(uint64_t party) const {
   const uint32_t slot = SlotOf(party);
-  if (slot >= place_.slots || !ports_[slot].rings) return false;
+  if (slot >= place_.slots) return false;
+  if (around_.Departing(slot)) return true;
+  if (!ports_[slot].rings) return false;
   return PartyOf(place_.self, slot, ports_[slot].rings->opened()) == party;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "space.h"
 
@@ -83,6 +84,7 @@ void Space::Opened(uint32_t slot, uint32_t opened) {
   port.refused = 0;
   port.silent = false;
   port.lent = 0;
+  port.losses = node_->losses();
   port.rings = std::make_unique<MemberRings>(member_page(slot), opened);
   around_.Ring(slot);
 }
@@ -94,7 +96,7 @@ void Space::Lend(uint32_t slot, uint64_t now) {
   const uint32_t asked = Word(member_page(slot)->leaseAsked).load(std::memory_order_acquire);
   if (asked == port.lent) return;
   port.lent = asked;
-  const uint64_t until = node_.fenced() ? 0 : around_.MembersUntil();
+  const uint64_t until = node_->fenced() ? 0 : around_.MembersUntil();
   const uint64_t left = until > now ? (until - now) / 1'000'000 : 0;
   const uint64_t ms = std::min<uint64_t>(left, dsm::shared::kLongestLeaseMs);
   std::atomic_ref(member_page(slot)->lease).store(uint64_t{asked} << 32 | ms);
@@ -123,6 +125,7 @@ void Space::Drop(uint32_t slot) {
     std::erase_if(page.mapped, its);
     std::erase_if(page.waiting, its);
   }
+  Depart(slot);
 }
 
 std::vector<uint32_t> Space::members() const {
@@ -142,6 +145,7 @@ void Space::Give(uint32_t slot, const OrderEntry& order) {
 }
 
 void Space::Faulted(uint32_t slot, const FaultEntry& fault) {
+  if (fault.access > dsm::shared::kAskCall) return Sync(slot, fault);
   if (fault.access > dsm::shared::kWriteAccess) return Call(slot, fault);
   if (fault.page >= place_.pages || fault.count > place_.pages - fault.page) {
     const auto failure = static_cast<uint8_t>(dsm::Failure::kPageRange);
@@ -151,7 +155,7 @@ void Space::Faulted(uint32_t slot, const FaultEntry& fault) {
   const Right right = fault.access == dsm::shared::kWriteAccess ? Right::kWrite : Right::kRead;
   for (PageId id = fault.page; id < fault.page + fault.count; id++) {
     Page& page = pages_[id];
-    node_.held(id) >= right ? counters_.faults_local++ : counters_.faults_remote++;
+    node_->held(id) >= right ? counters_.faults_local++ : counters_.faults_remote++;
     const auto same = [slot](const Use& use) { return use.slot == slot; };
     const auto found = std::find_if(page.waiting.begin(), page.waiting.end(), same);
     if (found == page.waiting.end()) {
@@ -166,7 +170,7 @@ void Space::Faulted(uint32_t slot, const FaultEntry& fault) {
 // The node is told of a fault only when the page has a frame that its bytes can come to.
 void Space::Request(PageId id, Page& page) {
   if (page.waiting.empty() || page.queued) return;
-  if (FrameOf(id) == kNoFrame && !node_.fenced()) {
+  if (FrameOf(id) == kNoFrame && !node_->fenced()) {
     page.frame = cache_.Take(id);
     if (page.frame == kNoFrame) {
       page.queued = true;
@@ -179,7 +183,7 @@ void Space::Request(PageId id, Page& page) {
   for (const Use& use : page.waiting) right = std::max(right, use.right);
   page.wanted = true;
   dsm::Outputs out;
-  node_.Fault(id, right, out);
+  node_->Fault(id, right, out);
   Perform(out, {});
 }
 
@@ -217,7 +221,7 @@ void Space::Restrict(PageId id, Right limit) {
   Page& page = pages_[id];
   page.limit = limit;
   if (page.delayed) return;
-  if (page.until <= now_ || node_.fenced()) return IssueRestrict(id, page);
+  if (page.until <= now_ || node_->fenced()) return IssueRestrict(id, page);
   page.delayed = true;
   delayed_.emplace(page.until, id);
 }

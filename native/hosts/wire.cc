@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "diff.h"
+
 namespace ivshmem::hosts {
 
 namespace {
@@ -33,6 +35,7 @@ bool LengthFits(const Frame& frame) {
     case kTell:
       return frame.length <= kMostTell;
     default:
+      if (frame.merge()) return frame.length > kDiffHeader && frame.length <= MostDiff(kMostPage);
       if (!frame.data()) return frame.length == 0;
       return frame.length >= kLeastPage && frame.length <= kMostPage && std::has_single_bit(frame.length);
   }

@@ -197,6 +197,8 @@ class Host {
         case OutputType::kReject:
           cluster_.rejected++;
           break;
+        default:
+          break;  // of release consistency
       }
     }
   }

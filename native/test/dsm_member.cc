@@ -2,22 +2,20 @@
 // time: no store is lost, no thread waits for ever, whatever ends the space.
 //
 // dsm_member [ADDITIONS of each thread]
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <vector>
 
 #include "../dsm/member_service.h"
 #include "expect.h"
+#include "member_node.h"
 
 // The sanitizers leave the signal to the process, as it is when there are none.
 extern "C" const char* __asan_default_options();
@@ -28,116 +26,6 @@ const char* __tsan_default_options() { return "handle_segv=0:allow_user_segv_han
 namespace ivshmem::dsm {
 
 namespace {
-
-using namespace shared;
-
-constexpr uint64_t kPages = 24, kPageBytes = 4096, kSlot = 1, kSlots = 2;
-constexpr uint64_t kFramesOffset = kControlPage * (1 + kSlots);
-constexpr uint64_t kBytes = kFramesOffset + kPages * kPageBytes;
-
-uint32_t Get(uint32_t& word) { return std::atomic_ref(word).load(); }
-void Set(uint32_t& word, uint32_t value) { std::atomic_ref(word).store(value); }
-
-// Memory of an allocation, and a thread that is the node of its one member.
-class Node {
- public:
-  // Without a thread, for who plays the node himself.
-  explicit Node(bool runs = true)
-      : file(memfd_create("member", MFD_CLOEXEC)),
-        bell(eventfd(0, EFD_NONBLOCK)),
-        member(eventfd(0, EFD_NONBLOCK)) {
-    EXPECT(ftruncate(file, kBytes) == 0);
-    base = static_cast<std::byte*>(mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
-    EXPECT(base != MAP_FAILED);
-    control().magic = kMagic;
-    control().version = kVersion;
-    control().pageShift = 12;
-    control().spacePages = kPages;
-    control().framesOffset = kFramesOffset;
-    control().frames = kPages;
-    control().membersOffset = kControlPage;
-    control().slots = kSlots;
-    Set(control().state, kServing);
-    if (runs) thread_ = std::thread([this] { Run(); });
-  }
-  ~Node() {
-    stop_.store(true);
-    if (thread_.joinable()) thread_.join();
-    munmap(base, kBytes);
-    for (int fd : {file, bell, member}) close(fd);
-  }
-
-  std::atomic<uint64_t>& word(uint64_t page) {
-    return *reinterpret_cast<std::atomic<uint64_t>*>(base + kFramesOffset + page * kPageBytes);
-  }
-  Control& control() { return *reinterpret_cast<Control*>(base); }
-  MemberPage& page() { return *reinterpret_cast<MemberPage*>(base + kControlPage * (1 + kSlot)); }
-
-  int file, bell, member;
-  std::byte* base;
-  std::atomic<bool> taking{true};  // pages away
-  std::atomic<uint64_t> taken{0};
-
- private:
-  void Give(OrderOp op, uint64_t at, uint8_t right, uint16_t count) {
-    while (given_ - Get(page().ackTail) >= kOrders && Get(page().opened) == served_)
-      std::this_thread::yield();
-    page().orders[given_ % kOrders] = {at, static_cast<uint32_t>(at), op, right, count};
-    std::atomic_ref(page().orderHead).store(++given_, std::memory_order_release);
-    Wake();
-  }
-
-  void Wake() {
-    if (std::atomic_ref(page().memberArmed).exchange(0) == 0) return;
-    const uint64_t one = 1;
-    EXPECT(write(member, &one, sizeof one) == sizeof one);
-  }
-
-  // Looks all the time: it is the member that is tried.
-  void Run() {
-    std::minstd_rand random(7);
-    while (!stop_.load()) {
-      const uint32_t opened = Get(page().opened);
-      if (opened != served_) {
-        served_ = opened;
-        given_ = taken_ = 0;
-        Set(page().faultTail, 0);
-        Set(page().orderHead, 0);
-        lent_ = 0;
-        std::atomic_ref(page().lease).store(0);
-        Set(page().served, opened);
-      }
-      if (opened == 0) {
-        std::this_thread::yield();
-        continue;
-      }
-      if (const uint32_t asked = Get(page().leaseAsked); asked != lent_) {
-        lent_ = asked;
-        std::atomic_ref(page().lease).store(uint64_t{asked} << 32 | 20'000);
-        Wake();
-      }
-      const uint32_t head = std::atomic_ref(page().faultHead).load(std::memory_order_acquire);
-      EXPECT(head - taken_ <= kFaults || Get(page().opened) != served_);
-      for (; taken_ != head && head - taken_ <= kFaults; taken_++) {
-        const FaultEntry fault = page().faults[taken_ % kFaults];
-        EXPECT(fault.page + fault.count <= kPages);
-        Give(kMapOrder, fault.page, fault.access == kWriteAccess ? 2 : 1, static_cast<uint16_t>(fault.count));
-      }
-      Set(page().faultTail, taken_);
-      if (taking.load()) {
-        const uint64_t first = random() % kPages;
-        Give(kRestrictOrder, first, random() % 2,
-             static_cast<uint16_t>(1 + random() % std::min<uint64_t>(3, kPages - first)));
-        taken.fetch_add(1);
-      }
-      std::this_thread::yield();
-    }
-  }
-
-  uint32_t served_ = 0, given_ = 0, taken_ = 0, lent_ = 0;
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
 
 // The space as the member has it.
 class Member {
@@ -234,19 +122,18 @@ void Closes() {
   }
 }
 
-// A lease, by a clock that the test sets: nothing is mapped without one or beyond it, whatever the node does.
-void Leases() {
-  constexpr uint64_t kMs = 1'000'000;
-  Node node(false);
-  MemberPage& page = node.page();
-  FaultQueue queue;
-  int pipe_ends[2];
-  EXPECT(pipe(pipe_ends) == 0);
-  auto* const base = static_cast<std::byte*>(
-      mmap(nullptr, kPages * kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  std::map<uint32_t, Outcome> reports;
-  uint32_t orders = 0;
-  const auto open = [&](uint64_t now) {
+constexpr uint64_t kMs = 1'000'000;
+
+// A space whose node and clock are the test's.
+struct Played {
+  Played() { EXPECT(pipe(pipe_ends) == 0); }
+  ~Played() {
+    munmap(base, kPages * kPageBytes);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+  }
+
+  std::unique_ptr<MemberSpace> Open(uint64_t now, uint64_t patience_ms = 60'000) {
     const auto shape = MemberRings::Read(node.base, kBytes, kBytes, kSlot);
     EXPECT(shape);
     MemberSpace::Options options;
@@ -254,8 +141,9 @@ void Leases() {
     options.length = kPages * kPageBytes;
     options.file = node.file;
     options.generation = 7;
-    options.pin_ns = options.patience_ns = 60'000 * kMs;
-    options.report = [&](uint32_t ticket, Outcome outcome) { reports[ticket] = outcome; };
+    options.pin_ns = 60'000 * kMs;
+    options.patience_ns = patience_ms * kMs;
+    options.report = [this](uint32_t ticket, Outcome outcome) { reports[ticket] = outcome; };
     auto space = std::make_unique<MemberSpace>(
         options, *shape, MemberRings(node.base, *shape, kSlot, {nullptr, 0, node.bell}), queue);
     space->Open(now);
@@ -265,15 +153,82 @@ void Leases() {
     Set(page.served, 7);
     space->Pass(now);
     return space;
-  };
-  const auto lend = [&](uint32_t ms) {
-    std::atomic_ref(page.lease).store(uint64_t{Get(page.leaseAsked)} << 32 | ms);
-  };
-  const auto order = [&](OrderOp op, uint8_t right) {
-    page.orders[orders % kOrders] = {0, 0, op, right, 1};
+  }
+  void Lend(uint32_t ms) { std::atomic_ref(page.lease).store(uint64_t{Get(page.leaseAsked)} << 32 | ms); }
+  void Order(OrderOp op, uint8_t right, uint64_t about = 0, uint16_t count = 1) {
+    page.orders[orders % kOrders] = {about, 0, op, right, count};
     Set(page.orderHead, ++orders);
-  };
-  const auto mapped = [&] { return write(pipe_ends[1], base, 1) == 1; };
+  }
+  bool Mapped() const { return write(pipe_ends[1], base, 1) == 1; }
+
+  Node node{false};
+  MemberPage& page = node.page();
+  FaultQueue queue;
+  int pipe_ends[2];
+  std::byte* base = static_cast<std::byte*>(
+      mmap(nullptr, kPages * kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  std::map<uint32_t, Outcome> reports;
+  uint32_t orders = 0;
+};
+
+// Flushes and refreshes: each is asked for once, and ends once, whatever the node answers.
+void Syncs() {
+  Played played;
+  MemberPage& page = played.page;
+  std::vector<Outcome> ended;
+  const auto ends = [&](Outcome outcome) { ended.push_back(outcome); };
+  auto space = played.Open(1 * kMs, 100);
+  space->Sync(SyncKind::kFlush, ends, 2 * kMs);
+  space->Sync(SyncKind::kRefresh, ends, 2 * kMs);
+  EXPECT(Get(page.faultHead) == 2 && ended.empty());
+  EXPECT(page.faults[0].access == kFlushCall && page.faults[1].access == kRefreshCall);
+  // In any order, and one that nobody asked for.
+  played.Order(kSyncedOrder, 1, page.faults[1].page);
+  played.Order(kSyncedOrder, 0, 99);
+  played.Order(kSyncedOrder, 0, page.faults[0].page);
+  space->Pass(3 * kMs);
+  EXPECT((ended == std::vector{Outcome::kLost, Outcome::kDone}) && Get(page.ackTail) == 3);
+  // More than the ring has room for.
+  for (uint32_t i = 0; i < kFaults + 2; i++) space->Sync(SyncKind::kFlush, ends, 4 * kMs);
+  EXPECT(Get(page.faultHead) == kFaults);
+  Set(page.faultTail, kFaults);
+  space->Pass(5 * kMs);
+  EXPECT(Get(page.faultHead) == kFaults + 4);
+  ended.clear();
+  space->Pass(103 * kMs);
+  EXPECT(ended.empty());
+  space->Pass(104 * kMs);
+  EXPECT(ended == std::vector(kFaults + 2, Outcome::kSilent));
+  // Its answer comes after all.
+  played.Order(kSyncedOrder, 0, page.faults[2].page);
+  space->Pass(105 * kMs);
+  EXPECT(!space->stopped() && ended.size() == kFaults + 2);
+  ended.clear();
+  space->Sync(SyncKind::kFlush, ends, 106 * kMs);
+  played.Order(kSyncedOrder, 3, 1);
+  space->Pass(107 * kMs);
+  EXPECT(space->stopped() && ended == std::vector{Outcome::kNonsense});
+  space->Sync(SyncKind::kFlush, ends, 108 * kMs);
+  EXPECT(ended.size() == 2 && ended[1] == Outcome::kNonsense);
+  // Asked for before it is open; then the node has ended.
+  space = played.Open(200 * kMs);
+  ended.clear();
+  space->Sync(SyncKind::kFlush, ends, 201 * kMs);
+  played.Order(kSyncedOrder, 2, page.faults[0].page);
+  space->Pass(202 * kMs);
+  EXPECT(ended == std::vector{Outcome::kFenced});
+}
+
+// A lease, by a clock that the test sets: nothing is mapped without one or beyond it, whatever the node does.
+void Leases() {
+  Played played;
+  Node& node = played.node;
+  MemberPage& page = played.page;
+  std::map<uint32_t, Outcome>& reports = played.reports;
+  const auto open = [&](uint64_t now) { return played.Open(now); };
+  const auto lend = [&](uint32_t ms) { played.Lend(ms); };
+  const auto order = [&](OrderOp op, uint8_t right) { played.Order(op, right); };
+  const auto mapped = [&] { return played.Mapped(); };
 
   auto space = open(1 * kMs);
   EXPECT(reports.at(0) == Outcome::kDone && Get(page.leaseAsked) == 0);
@@ -324,9 +279,6 @@ void Leases() {
   EXPECT(space->news());
   space->Pass(9003 * kMs);
   EXPECT(!mapped() && space->stopped() && Get(page.opened) == 0);
-  munmap(base, kPages * kPageBytes);
-  close(pipe_ends[0]);
-  close(pipe_ends[1]);
 }
 
 }  // namespace
@@ -339,6 +291,8 @@ int Main(int argc, char** argv) {
   std::printf("ok closes\n");
   Leases();
   std::printf("ok leases\n");
+  Syncs();
+  std::printf("ok syncs\n");
   return 0;
 }
 

@@ -11,7 +11,8 @@ NodeId Id(int node) { return static_cast<NodeId>(node); }
 uint8_t Byte(int number) { return static_cast<uint8_t>(number); }
 
 const char* kTypes[] = {"get",  "forward", "invalidate", "invalidated", "data",   "grant",     "done",
-                        "fail", "evict",   "evicted",    "flush",       "report", "report-end"};
+                        "fail", "evict",   "evicted",    "flush",       "report", "report-end",
+                        "merge", "merged"};
 const char* kRights[] = {"none", "read", "write"};
 
 }  // namespace
@@ -238,6 +239,8 @@ void State::Perform(int node, const Outputs& outputs, bool current, bool early, 
       case OutputType::kReject:
         violation = std::string("rejected: ") + kTypes[static_cast<size_t>(output.message.type)];
         break;
+      default:
+        break;  // of release consistency
     }
   }
 }
@@ -274,9 +277,7 @@ std::string State::Check() const {
 
 bool State::AtRest(const Scenario& scenario) const {
   for (const Action& action : Actions(scenario)) {
-    const bool itself = action.type == ActionType::kDeliver || action.type == ActionType::kAck ||
-                        action.type == ActionType::kExclude || action.type == ActionType::kInstall;
-    if (!itself) continue;
+    if (!ByItself(action)) continue;
     State next = *this;
     std::string violation;
     if (next.Apply(scenario, action, violation)) return false;

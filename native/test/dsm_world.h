@@ -106,4 +106,9 @@ class State {
 
 std::string Describe(const Action& action);
 
+inline bool ByItself(const Action& action) {
+  return action.type == ActionType::kDeliver || action.type == ActionType::kAck ||
+         action.type == ActionType::kExclude || action.type == ActionType::kInstall;
+}
+
 }  // namespace ivshmem::dsm::model

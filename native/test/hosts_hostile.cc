@@ -6,13 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
-#include "../hosts/space.h"
+#include "../hosts/diff.h"
 #include "../hosts/wire.h"
+#include "hosts_scene.h"
 
 namespace ivshmem::hosts {
 
@@ -20,6 +20,8 @@ namespace {
 
 using dsm::MessageType;
 using dsm::Right;
+using dsm::shared::kFlushCall;
+using dsm::shared::kRefreshCall;
 using Word = std::atomic_ref<uint32_t>;
 
 std::mt19937_64 rng;
@@ -36,14 +38,16 @@ void Must(bool condition, const char* what) {
 void RoundTrip() {
   for (int i = 0; i < 10'000; i++) {
     dsm::Message message;
-    message.type = static_cast<MessageType>(Below(13));
+    message.type = static_cast<MessageType>(Below(15));
     message.right = static_cast<Right>(Below(3));
     message.failure = static_cast<dsm::Failure>(Below(4));
     message.requester = static_cast<dsm::NodeId>(Below(64));
     message.epoch = rng();
     message.version = rng();
     message.page = rng();
-    const uint32_t length = message.type == MessageType::kData ? 4096u << Below(10) : 0;
+    uint32_t length = message.type == MessageType::kData ? 4096u << Below(10) : 0;
+    if (message.type == MessageType::kMerge)
+      length = 9 + static_cast<uint32_t>(Below(MostDiff(kMostPage) - 8));
     const auto back = Decode(Encode(FrameOf(static_cast<uint32_t>(rng()), message, length)));
     Must(back && back->length == length && back->message.page == message.page &&
              back->message.type == message.type && back->message.epoch == message.epoch,
@@ -60,8 +64,9 @@ uint64_t Stream(uint64_t& nonsense) {
   std::vector<std::byte> bytes;
   for (int i = 0; i < 40; i++) {
     dsm::Message message;
-    message.type = static_cast<MessageType>(Below(13));
-    const uint32_t length = message.type == MessageType::kData ? 4096 : 0;
+    message.type = static_cast<MessageType>(Below(15));
+    uint32_t length = message.type == MessageType::kData ? 4096 : 0;
+    if (message.type == MessageType::kMerge) length = 9 + static_cast<uint32_t>(Below(5000));
     HeaderBytes header = Encode(FrameOf(1, message, length));
     if (Below(30) == 0) header[Below(kHeaderBytes)] = static_cast<std::byte>(rng());
     bytes.insert(bytes.end(), header.begin(), header.end());
@@ -103,61 +108,6 @@ void Bytes() {
 }
 
 // --- messages and members ---
-
-constexpr dsm::PageId kPages = 40;
-constexpr uint32_t kSlots = 4;
-
-struct Sent {
-  dsm::NodeId to;
-  dsm::Message message;
-};
-
-class Around final : public Surroundings {
- public:
-  void Send(dsm::NodeId to, Space& space, const dsm::Message& message, uint32_t frame) override {
-    if (frame != kNoFrame) {
-      // As a connection does: what it reads must be there, and it is held until then.
-      space.Hold(frame);
-      const auto bytes = space.frame(frame);
-      sum += static_cast<uint64_t>(bytes.front()) + static_cast<uint64_t>(bytes.back());
-      space.Unhold(frame);
-    }
-    if (sent.size() < 4096) sent.push_back({to, message});
-  }
-  void Call(dsm::NodeId, const Frame&) override { calls++; }
-  void Ring(uint32_t) override {}
-  void Tell(Event event) override { broken += event.kind == Event::Kind::kBroken; }
-  void Reject(dsm::NodeId, uint32_t, const char*) override { rejected++; }
-
-  std::vector<Sent> sent;
-  uint64_t sum = 0, broken = 0, rejected = 0, calls = 0;
-};
-
-struct Scene {
-  Scene() {
-    place = {12, kPages, 2, 0, kSlots};
-    bytes = place.bytes(kLeastCache);
-    memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)));
-    std::memset(memory.get(), 0, bytes);
-    space = std::make_unique<Space>(7, place, memory.get(), bytes, dsm::View{1, 3}, true, 1'000'000, around);
-  }
-
-  dsm::shared::Control* control() { return reinterpret_cast<dsm::shared::Control*>(memory.get()); }
-  dsm::shared::MemberPage* member(uint32_t slot) {
-    return reinterpret_cast<dsm::shared::MemberPage*>(memory.get() + 4096 + slot * 4096);
-  }
-  void Mark(uint32_t slot) { Word(control()->summary[0]).fetch_or(1u << slot); }
-
-  struct Free {
-    void operator()(std::byte* at) const { std::free(at); }
-  };
-  Placement place;
-  uint64_t bytes = 0;
-  std::unique_ptr<std::byte, Free> memory;
-  Around around;
-  std::unique_ptr<Space> space;
-  uint64_t now = 1;
-};
 
 void Open(Scene& scene, uint32_t slot, uint32_t generation) {
   std::memset(scene.member(slot), 0, 128);
@@ -225,37 +175,60 @@ void Nonsense(Scene& scene, uint32_t slot) {
       break;
     default:
       Post(scene, slot,
-           {Below(2) == 0 ? Below(kPages + 4) : Party(scene), static_cast<uint32_t>(Below(5)),
+           {Below(2) == 0 ? Below(kPages + 4) : Party(scene), static_cast<uint32_t>(Below(7)),
             static_cast<uint32_t>(Below(6))});
   }
   scene.Mark(slot);
 }
 
+// What a node could have written of a page, or nothing that could be.
+std::vector<std::byte> Written() {
+  std::vector<std::byte> before(4096), page(4096);
+  for (uint64_t i = Below(300); i > 0; i--) page[Below(4096)] = static_cast<std::byte>(rng());
+  std::vector<std::byte> diff = Difference(page, before);
+  for (uint64_t i = Below(3); i > 0 && !diff.empty(); i--)
+    diff[Below(diff.size())] = static_cast<std::byte>(rng());
+  if (Below(4) == 0) diff.resize(Below(diff.size() + 20));
+  return diff;
+}
+
 void Message(Scene& scene) {
   dsm::Message message;
-  message.type = static_cast<MessageType>(Below(13));
+  message.type = static_cast<MessageType>(Below(15));
   message.right = static_cast<Right>(Below(3));
   message.failure = static_cast<dsm::Failure>(Below(4));
   message.requester = static_cast<dsm::NodeId>(Below(Below(4) == 0 ? 64 : 2));
   message.epoch = Below(10) == 0 ? rng() : scene.space->node().epoch();
   message.page = Below(10) == 0 ? rng() : Below(kPages);
+  // It still has its pages, but once.
+  if (message.type == MessageType::kFlush) message.version = scene.now % 64 == 0 ? 0 : 1;
+  if (message.type == MessageType::kMerge && Below(2) == 0) message.page &= ~uint64_t{1};
   // Answers to what was asked, so that some of it gets further.
   if (!scene.around.sent.empty() && Below(2) == 0) {
-    const Sent& asked = scene.around.sent[Below(scene.around.sent.size())];
+    const size_t recent = std::min<size_t>(scene.around.sent.size(), 12);
+    const Sent& asked = scene.around.sent[scene.around.sent.size() - 1 - Below(recent)];
     message.page = asked.message.page;
     if (asked.message.type == MessageType::kGet)
       message.type = MessageType::kData, message.right = asked.message.right;
     if (asked.message.type == MessageType::kData) message.type = MessageType::kDone;
+    if (asked.message.type == MessageType::kMerge) {
+      message.type = MessageType::kMerged;
+      message.version = asked.message.version;
+    }
     if (asked.message.type == MessageType::kInvalidate) message.type = MessageType::kInvalidated;
     if (asked.message.type == MessageType::kEvict) message.type = MessageType::kInvalidate;
   }
   std::vector<std::byte> body(message.type == MessageType::kData ? (Below(9) == 0 ? 8192 : 4096) : 0);
+  if (message.type == MessageType::kMerge) {
+    body = Written();
+    message.version = Below(3);
+  }
   scene.space->Receive(1, message, body, scene.now);
 }
 
-void Space_(uint64_t seed, uint64_t steps) {
+void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency) {
   rng.seed(seed);
-  Scene scene;
+  Scene scene(consistency);
   for (uint32_t slot = 1; slot < kSlots; slot++) scene.space->Member(slot, true, scene.now);
   Open(scene, 1, 77);
   for (uint64_t step = 0; step < steps; step++) {
@@ -267,13 +240,16 @@ void Space_(uint64_t seed, uint64_t steps) {
         Nonsense(scene, 2 + static_cast<uint32_t>(Below(2)));
         break;
       case 3:
-        if (Below(20) == 0) scene.space->Member(2, Below(2) == 0, scene.now);
+        if (Below(20) == 0) scene.space->Member(step % 2 == 0 ? 2 : 3, Below(2) == 0, scene.now);
         break;
       case 4:
-        Post(scene, 1, {Below(kPages), static_cast<uint32_t>(Below(2)), 1});
+        Post(scene, 1, {Below(Below(2) == 0 ? 4 : kPages), static_cast<uint32_t>(Below(2)), 1});
         break;
       case 5:
         DoOrders(scene, 1);
+        // Something to be told of.
+        if (Below(3) == 0) scene.memory.get()[scene.bytes - 1 - Below(kLeastCache * 4096)] ^= std::byte{1};
+        if (Below(4) == 0) Post(scene, 1, {step, Below(2) == 0 ? kFlushCall : kRefreshCall, 1});
         break;
       case 6:
         if (Below(100) == 0) scene.space->Install({scene.space->node().epoch() + 1, 3}, scene.now);
@@ -289,10 +265,12 @@ void Space_(uint64_t seed, uint64_t steps) {
     scene.space->Due(scene.now);
     scene.space->Check(scene.now);
     scene.space->Settle(scene.now);
-    if (Below(500) == 0) scene.around.sent.clear();
   }
   Must(scene.around.broken > 0 && scene.around.rejected > 0, "the attack got through");
   Must(scene.around.calls > 0, "and members called");
+  const bool release = consistency == dsm::Consistency::kRelease;
+  Must((scene.around.merged > 0) == release, "what was written was sent");
+  Must((scene.space->counters().merges_in > 0) == release, "and taken");
   // After all of that: the others are gone, and the honest one has a page of its own node, or is told.
   scene.space->Member(2, false, scene.now);
   scene.space->Member(3, false, scene.now);
@@ -308,7 +286,7 @@ void Space_(uint64_t seed, uint64_t steps) {
 
 // The same with the member in a thread of its own, which is what it is.
 void Threads(uint64_t steps) {
-  Scene scene;
+  Scene scene(dsm::Consistency::kSequential);
   scene.space->Member(1, true, 1);
   std::atomic<bool> stop{false};
   std::thread member([&] {
@@ -354,7 +332,9 @@ int main(int argc, char** argv) {
   const uint64_t rounds = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 20;
   ivshmem::hosts::Bytes();
   std::puts("ok bytes");
-  for (uint64_t seed = 1; seed <= rounds; seed++) ivshmem::hosts::Space_(seed, 20'000);
+  using ivshmem::dsm::Consistency;
+  for (uint64_t seed = 1; seed <= 2 * rounds; seed++)
+    ivshmem::hosts::Space_(seed, 20'000, seed % 2 == 0 ? Consistency::kSequential : Consistency::kRelease);
   std::puts("ok messages and members");
   ivshmem::hosts::Threads(5'000);
   std::puts("ok threads");

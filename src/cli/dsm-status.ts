@@ -38,7 +38,7 @@ function among({ host, state, trouble, awaySince, epoch, hosts }: HostsReport): 
   return lines;
 }
 
-function spreading(name: string, { pageBytes, pages, hosts }: SpreadReport): string[] {
+function spreading(name: string, { consistency, pageBytes, pages, hosts }: SpreadReport): string[] {
   const row = (part: SpreadPart): string[] => [
     plain(part.host) + (part.fenced ? ' (fenced)' : ''),
     ...[part.home, part.writable, part.readable, part.lost].map(String),
@@ -49,7 +49,7 @@ function spreading(name: string, { pageBytes, pages, hosts }: SpreadReport): str
   ];
   const head = ['HOST', 'HOME', 'WRITABLE', 'READABLE', 'LOST', 'FRAMES', 'MEMBERS'];
   return [
-    `space ${plain(name)}: ${counted(pages, 'page')} of ${formatBytes(pageBytes)}`,
+    `space ${plain(name)}: ${counted(pages, 'page')} of ${formatBytes(pageBytes)}, ${consistency} consistency`,
     ...table([...head, 'FAULTS HERE', 'ELSEWHERE', 'EVICTED', 'IN', 'OUT'], hosts.map(row)),
   ];
 }

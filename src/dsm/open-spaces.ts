@@ -2,7 +2,7 @@ import { attachmentOf } from '../channel/attachments.ts';
 import type { Region } from '../channel/index.ts';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { type Attachment, forEveryone, type MappedPart, type Membership } from '../membership/index.ts';
-import { OPEN_ANY, PAGE_BYTES } from '../memory/layout.ts';
+import { type Consistency, OPEN_ANY, PAGE_BYTES } from '../memory/layout.ts';
 import { readSpace, type SpaceEntry } from '../memory/space-table.ts';
 import { AttachedParty } from './attached-party.ts';
 import { Space } from './space.ts';
@@ -22,6 +22,7 @@ export interface Wanted {
   readonly pageShift: number;
   /** Whether one with pages of another size will do. */
   readonly anyPage: boolean;
+  readonly consistency: Consistency;
   /** Of a spread space: with what synchronizes its members. */
   readonly locks: boolean;
 }
@@ -29,10 +30,12 @@ export interface Wanted {
 type AnySpace = Space | SpreadSpace;
 
 /** What keeps a space that is there, with pages of that size (0: not spread), from being the one wanted; null: nothing. */
-export function difference({ pageShift, anyPage }: Wanted, found: number): string | null {
-  if (pageShift > 0 && found === 0) return 'it is not spread over hosts';
-  if (pageShift === 0 && found > 0) return 'it is spread over hosts';
-  if (!anyPage && pageShift !== found) return `its pages have ${2 ** found} bytes`;
+export function difference(wanted: Wanted, found: Pick<Wanted, 'pageShift' | 'consistency'>): string | null {
+  const { pageShift, anyPage, consistency } = wanted;
+  if (pageShift > 0 && found.pageShift === 0) return 'it is not spread over hosts';
+  if (pageShift === 0 && found.pageShift > 0) return 'it is spread over hosts';
+  if (!anyPage && pageShift !== found.pageShift) return `its pages have ${2 ** found.pageShift} bytes`;
+  if (consistency !== found.consistency) return `its consistency is '${found.consistency}'`;
   return null;
 }
 
@@ -61,7 +64,7 @@ export class OpenSpaces {
       const space = known ?? (await this.#open(name, wanted));
       if (wanted.locks && space.spread && !space.locked) {
         try {
-          space.lockWith(await this.#openLocks(name, wanted.persistent));
+          space.lockWith(await this.#openLocks(space, wanted.persistent));
         } catch (error) {
           if (known === undefined) this.#attachment.background(space.close());
           throw error;
@@ -75,16 +78,19 @@ export class OpenSpaces {
   }
 
   /** The space with the objects of a spread one, in the hands of nobody else. */
-  async #openLocks(of: string, persistent: boolean): Promise<Locks> {
+  async #openLocks({ name: of, exchange }: SpreadSpace, persistent: boolean): Promise<Locks> {
     const name = locksName(of);
     if (this.#spaces.has(name)) throw new IvshmemError('ERR_IVSHMEM_SPACE_EXISTS', this.#about(name));
-    const pages = { bytes: LOCKS_BYTES, pageShift: LOCKS_PAGE_SHIFT, anyPage: false };
-    const space = await this.#open(name, { mode: OPEN_ANY, persistent, ...pages, locks: false }, true);
+    // Atomics are atomic among hosts in a sequential space only, whatever the space is that they are for.
+    const shape = { bytes: LOCKS_BYTES, pageShift: LOCKS_PAGE_SHIFT, anyPage: false } as const;
+    const wanted = { mode: OPEN_ANY, persistent, ...shape, consistency: 'sequential', locks: false } as const;
+    const space = await this.#open(name, wanted, true);
     if (!space.spread) throw new IvshmemError('ERR_IVSHMEM_SPREAD_SYNC', { kind: 'space', name: of });
     try {
       return await Locks.open(this.#about(name).operation, {
         name: of,
         mapping: space.mapping,
+        exchange,
         release: () => space.close(),
         shut: () => space.shut(),
         waiting: (change) => this.#attachment.wait(change),
@@ -139,32 +145,34 @@ export class OpenSpaces {
     entry: SpaceEntry,
     operation: string,
     wanted: Wanted & { readonly whole: boolean },
-    parts: Omit<SpreadParts, 'mapping'>,
+    parts: Omit<SpreadParts, 'mapping' | 'consistency'>,
   ): Promise<AnySpace> {
     const attachment = this.#attachment;
     if (!entry.spread) {
-      this.#compare(operation, wanted, 0);
+      this.#compare(operation, wanted, { pageShift: 0, consistency: 'sequential' });
       const { system, user } = this.#map(entry, operation);
       const waiting = (change: 1 | -1): void => attachment.wait(change);
       const at = entry.firstPage * PAGE_BYTES;
       return new Space({ ...parts, system, user, party: this.#party, attachment, at, waiting });
     }
     const [at, bytes] = [entry.firstPage * PAGE_BYTES, entry.pages * PAGE_BYTES];
+    const { consistency } = entry;
     const { whole } = wanted;
     const mapping = await SpreadMapping.open(attachment, operation, { at, bytes, size: entry.bytes, whole });
     try {
       // The region may have been left meanwhile.
       attachment.check(operation);
-      this.#compare(operation, wanted, Math.log2(mapping.pageBytes));
-      return new SpreadSpace({ ...parts, mapping });
+      const pageShift = Math.log2(mapping.pageBytes);
+      this.#compare(operation, wanted, { pageShift, consistency });
+      return new SpreadSpace({ ...parts, mapping, consistency });
     } catch (error) {
       mapping.close();
       throw error;
     }
   }
 
-  #compare(operation: string, wanted: Wanted, pageShift: number): void {
-    const found = difference(wanted, pageShift);
+  #compare(operation: string, wanted: Wanted, is: Pick<Wanted, 'pageShift' | 'consistency'>): void {
+    const found = difference(wanted, is);
     const { on } = this.#attachment.device;
     if (found !== null) throw new IvshmemError('ERR_IVSHMEM_SPREAD_DIFFERS', { operation, on, found });
   }

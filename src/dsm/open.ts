@@ -2,7 +2,14 @@ import { attachmentOf } from '../channel/attachments.ts';
 import { checkName } from '../channel/checks.ts';
 import type { Region } from '../channel/index.ts';
 import { IvshmemError } from '../errors/index.ts';
-import { OPEN_ANY, OPEN_EXISTING, OPEN_NEW, SPACE_NAME_BYTES } from '../memory/layout.ts';
+import {
+  CONSISTENCIES,
+  type Consistency,
+  OPEN_ANY,
+  OPEN_EXISTING,
+  OPEN_NEW,
+  SPACE_NAME_BYTES,
+} from '../memory/layout.ts';
 import { readSpaces } from '../memory/space-table.ts';
 import { difference, OpenSpaces, type Wanted } from './open-spaces.ts';
 import type { Space } from './space.ts';
@@ -30,6 +37,11 @@ export interface OpenSpaceOptions {
    * which is a space of its own beside it. Default false; a space that is not spread always has that.
    */
   readonly locks?: boolean;
+  /**
+   * Of a spread space, the same for all who open it. `sequential` (default): a store is seen by all as soon as it is made. `release`: on
+   * another host it is seen by who acquires after this host has released; several hosts may store to one page meanwhile (docs/dsm-hosts.md).
+   */
+  readonly consistency?: Consistency;
   /** Of a spread space that is made now: a power of two from 4096 to 2 MiB. Default: the smallest that this process can map. */
   readonly pageSize?: number;
 }
@@ -88,7 +100,9 @@ export async function openSpace(
   }
   return spaces.open(name, wanted, (known) => {
     const { byteLength } = known;
-    const found = difference(wanted, known.spread ? Math.log2(known.pageBytes) : 0);
+    const pageShift = known.spread ? Math.log2(known.pageBytes) : 0;
+    const consistency = known.spread ? known.consistency : 'sequential';
+    const found = difference(wanted, { pageShift, consistency });
     if (found !== null) throw new IvshmemError('ERR_IVSHMEM_SPREAD_DIFFERS', { operation, on, found });
     if (wanted.mode === OPEN_NEW) throw new IvshmemError('ERR_IVSHMEM_SPACE_EXISTS', { operation, on });
     if (byteLength < wanted.bytes) throw new IvshmemError('ERR_IVSHMEM_SPACE_SIZE', { operation, on });
@@ -158,6 +172,7 @@ function wantedOf({
   persistent = false,
   spread = false,
   locks = false,
+  consistency = 'sequential',
   pageSize,
 }: OpenSpaceOptions): Wanted {
   const refuse = (why: string): never => {
@@ -169,7 +184,9 @@ function wantedOf({
   if (create === 'always' && size === undefined) refuse('a space that is to be made has no size');
   if (!spread && pageSize !== undefined) refuse('pageSize is for a spread space');
   if (!spread && locks) refuse('locks is for a spread space');
+  if (!CONSISTENCIES.includes(consistency)) refuse(`consistency is ${JSON.stringify(consistency)}`);
+  if (!spread && consistency !== 'sequential') refuse('consistency is for a spread space');
   const pageShift = spread ? pageShiftFor(size ?? 0, pageSize) : 0;
   const anyPage = pageSize === undefined;
-  return { mode: MODES[create], persistent, bytes: size ?? 0, pageShift, anyPage, locks };
+  return { mode: MODES[create], persistent, bytes: size ?? 0, pageShift, anyPage, consistency, locks };
 }

@@ -1,5 +1,6 @@
 import { IvshmemError } from '../errors/index.ts';
 import {
+  type Consistency,
   LAYOUT_MAJOR,
   LAYOUT_MINOR,
   MEMBER_W,
@@ -22,6 +23,7 @@ import {
   SERVICE_BYTES,
   SPACE_NAME_BYTES,
   SPACE_PERSISTENT,
+  SPACE_RELEASE,
   SPACE_SPREAD,
   STATUS_OK,
 } from '../memory/layout.ts';
@@ -132,11 +134,21 @@ export class ControlClient {
       persistent,
       bytes,
       pageShift = 0,
-    }: { mode: number; persistent: boolean; bytes: number; pageShift?: number },
+      consistency = 'sequential',
+    }: {
+      mode: number;
+      persistent: boolean;
+      bytes: number;
+      pageShift?: number;
+      consistency?: Consistency;
+    },
   ): Promise<{ space: number; generation: number; firstPage: number; pages: number; created: boolean }> {
     const reply = await this.#request(OP_SPACE_OPEN, `open the space ${name}`, (at) => {
       this.#words[at] = mode;
-      this.#words[at + 1] = (persistent ? SPACE_PERSISTENT : 0) | (pageShift > 0 ? SPACE_SPREAD : 0);
+      this.#words[at + 1] =
+        (persistent ? SPACE_PERSISTENT : 0) |
+        (pageShift > 0 ? SPACE_SPREAD : 0) |
+        (consistency === 'release' ? SPACE_RELEASE : 0);
       this.#words[at + 2] = bytes >>> 0;
       this.#words[at + 3] = Math.floor(bytes / 2 ** 32);
       writeName(this.#words, at + 4, SPACE_NAME_BYTES, name);

@@ -158,6 +158,11 @@ export const SPACE_PERSISTENT = 1;
  * that of all of it.
  */
 export const SPACE_SPREAD = 2;
+/** Flag of SPACE_OPEN and of an entry, beside SPACE_SPREAD: what hosts store to it is exchanged at releases and acquires (docs/dsm-hosts.md). */
+export const SPACE_RELEASE = 4;
+export const CONSISTENCIES = ['sequential', 'release'] as const;
+/** When a store of one host is seen on another. */
+export type Consistency = (typeof CONSISTENCIES)[number];
 
 export const STATUS_OK = 0;
 export const STATUS_VERSION = 1;

@@ -1,11 +1,13 @@
 import type { RegionHeader } from './header.ts';
 import {
+  type Consistency,
   MAX_SPACES,
   PAGE_BYTES,
   SPACE_BYTES,
   SPACE_NAME_BYTES,
   SPACE_OPEN,
   SPACE_PERSISTENT,
+  SPACE_RELEASE,
   SPACE_SPREAD,
   SPACE_W,
 } from './layout.ts';
@@ -25,6 +27,7 @@ export interface SpaceEntry {
   readonly persistent: boolean;
   /** Its pages move between hosts: the parts are a control part and frames, which may be fewer than it has pages. */
   readonly spread: boolean;
+  readonly consistency: Consistency;
   readonly holders: number;
   /** Slot of who made it. */
   readonly creator: number;
@@ -48,6 +51,7 @@ export function readSpace(words: Int32Array, header: RegionHeader, number: numbe
     systemPages: word(SPACE_W.systemPages),
     persistent: (word(SPACE_W.flags) & SPACE_PERSISTENT) !== 0,
     spread: (word(SPACE_W.flags) & SPACE_SPREAD) !== 0,
+    consistency: consistencyOf(word(SPACE_W.flags)),
     holders: word(SPACE_W.holders),
     creator: word(SPACE_W.creator),
     creatorEpoch: word(SPACE_W.creatorEpoch),
@@ -65,6 +69,9 @@ export function readSpaces(words: Int32Array, header: RegionHeader): SpaceEntry[
   }
   return entries;
 }
+
+const consistencyOf = (flags: number): Consistency =>
+  (flags & SPACE_RELEASE) === 0 ? 'sequential' : 'release';
 
 function makesSense(entry: SpaceEntry, { heapPage, regionPages }: RegionHeader): boolean {
   const { firstPage, pages, systemPages, bytes, name, spread } = entry;

@@ -88,6 +88,8 @@ export interface Identity {
   readonly authority: string;
 }
 
+export type Consistency = 'sequential' | 'release';
+
 export interface SpaceOptions {
   /** The same on all hosts, never used twice. */
   readonly id: number;
@@ -100,6 +102,8 @@ export interface SpaceOptions {
   readonly pages: bigint;
   /** The nodes that formed the space: 0 to homes - 1. */
   readonly homes: number;
+  /** What members of different hosts see of each other's stores, and when: the same on all hosts. Default: sequential. */
+  readonly consistency?: Consistency;
   /** This node is one of them, and it is new: its pages are here, all zeros. */
   readonly forms: boolean;
   readonly epoch: bigint;
@@ -128,13 +132,22 @@ export type EngineEvent =
 
 /** Counters since addSpace. */
 export interface SpaceStatus {
+  readonly consistency: Consistency;
   readonly epoch: bigint;
   readonly fenced: boolean;
   /** Nothing is under way. */
   readonly quiet: boolean;
-  /** Pages of which this node has the only copy, or one to read. */
+  /** Pages that this node has to write (the only copies, if it is sequential), and copies to read. */
   readonly owned: number;
   readonly shared: number;
+  /** Pages with something written here that their homes may not have. With release consistency, as the four below. */
+  readonly dirty: number;
+  /** What members asked for. */
+  readonly flushes: number;
+  readonly refreshes: number;
+  /** Differences that came from other nodes, or went to them. */
+  readonly mergesIn: number;
+  readonly mergesOut: number;
   readonly cacheFrames: number;
   readonly cacheFramesFree: number;
   /** Slots that have it open. */

@@ -1,6 +1,6 @@
 import type { MembershipEvent } from '../membership/changes.ts';
 import type { Member } from '../membership/member.ts';
-import type { StatisticName } from '../memory/layout.ts';
+import type { Consistency, StatisticName } from '../memory/layout.ts';
 
 /**
  * What programs get to see of a region, as JSON: from the control socket, from `ivshmem members` and `ivshmem top`. Fields are only
@@ -63,6 +63,8 @@ export interface SpreadPart {
 export interface SpreadReport {
   /** Its place in the region's table while it is here: what tells its metrics apart. */
   readonly number: number;
+  /** When a store of one host is seen on another (docs/dsm-hosts.md). */
+  readonly consistency: Consistency;
   readonly pageBytes: number;
   /** Of the whole space. */
   readonly pages: number;

@@ -11,7 +11,18 @@ function report(
     region: 'r',
     spaces: spaces.map(({ name, heat }) => {
       const spread =
-        heat === undefined ? {} : { spread: { number: 1, pageBytes: 4096, pages: 256, hosts: [], heat } };
+        heat === undefined
+          ? {}
+          : {
+              spread: {
+                number: 1,
+                consistency: 'sequential' as const,
+                pageBytes: 4096,
+                pages: 256,
+                hosts: [],
+                heat,
+              },
+            };
       return { name, ...spread } as unknown as Space;
     }),
   };

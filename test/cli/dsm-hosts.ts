@@ -62,7 +62,7 @@ t.test(
     });
     t.ok(report.hosts!.hosts[1]!.bytesIn > quarter.length);
     const space = report.spaces.find(({ name }) => name.startsWith('matrix'))!;
-    t.match(space.spread, { pageBytes: 4096, pages: PAGES });
+    t.match(space.spread, { consistency: 'sequential', pageBytes: 4096, pages: PAGES });
     const [here, there] = space.spread!.hosts;
     t.match(here, { host: 'a', home: PAGES / 2, readable: PAGES / 4, writable: 0, lost: 0, members: 1 });
     t.match(there, {
@@ -81,7 +81,7 @@ t.test(
     t.match(text, /\nhost a: serving, view \d+ of 2 hosts\nHOST .*\nb +connected /);
     t.match(
       text,
-      /\nspace matrix & <co>: 64 pages of 4 KiB\nHOST +HOME +WRITABLE .*\na +32 +0 +16 +0 .*\nb +32 +48 +16 +0 /,
+      /\nspace matrix & <co>: 64 pages of 4 KiB, sequential consistency\nHOST +HOME +WRITABLE .*\na +32 +0 +16 +0 .*\nb +32 +48 +16 +0 /,
     );
 
     const file = join(folder, 'heat.svg');

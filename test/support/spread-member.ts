@@ -35,6 +35,8 @@ export class SpreadMember {
   readonly #framesOffset: number;
   readonly #pageBytes: number;
   #done = 0;
+  #tickets = 0;
+  readonly #synced = new Map<number, number>();
   #woken: (() => void)[] = [];
   /** Told of every page that was mapped, or failed. */
   readonly #asking = new Set<(page: number) => unknown>();
@@ -128,6 +130,16 @@ export class SpreadMember {
     }
   }
 
+  /** Asks the node for a flush or a refresh. Rejects with the failure's number as `failure`. */
+  async sync(kind: 'flush' | 'refresh'): Promise<void> {
+    const ticket = ++this.#tickets;
+    await this.post(BigInt(ticket), kind === 'flush' ? abi.flushCall! : abi.refreshCall!, 1);
+    while (!this.#synced.has(ticket)) await this.#wake();
+    const failure = this.#synced.get(ticket)!;
+    this.#synced.delete(ticket);
+    if (failure !== 0) throw Object.assign(new Error(`a ${kind} failed`), { failure });
+  }
+
   /** A copy of the page. */
   async read(page: number): Promise<Buffer> {
     await this.acquire(page, 'read');
@@ -195,6 +207,11 @@ export class SpreadMember {
     const op = entry.getUint8(abi.orderOp!);
     const right = entry.getUint8(abi.orderRight!);
     const count = entry.getUint16(abi.orderCount!, true);
+    if (op === abi.opSynced) {
+      this.#synced.set(first, right);
+      this.#done = (this.#done + 1) | 0;
+      return;
+    }
     for (let i = 0; i < count; i++) {
       const page = first + i;
       const mapped = this.#pages.get(page);

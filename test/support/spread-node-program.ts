@@ -17,6 +17,7 @@ const methods: Record<string, Method> = {
   listen: () => node.engine.listen('127.0.0.1', 0),
   expect: (peer: number, name: string) => node.engine.expect(peer, name),
   connect: (peer: number, port: number) => node.engine.connect(peer, '127.0.0.1', port),
+  disconnect: (peer: number) => node.engine.disconnect(peer),
   addSpace: (epoch?: number, alive?: number, forms?: boolean) => node.addSpace(epoch, alive, forms),
   install: (epoch: number, alive: number) => node.engine.install(7, BigInt(epoch), BigInt(alive)),
   fence: () => node.engine.fence(7),
@@ -56,6 +57,14 @@ const methods: Record<string, Method> = {
       await new Promise((resolve) => setImmediate(resolve));
     }
   },
+  /** Bytes [at, at + length) of a page, all the same. */
+  paint: (slot: number, page: number, at: number, length: number, value: number) =>
+    member(slot).write(page, new Uint8Array(length).fill(value), at),
+  bytes: async (slot: number, page: number, at: number, length: number) => [
+    ...(await member(slot).read(page)).subarray(at, at + length),
+  ],
+  flush: (slot: number) => member(slot).sync('flush'),
+  refresh: (slot: number) => member(slot).sync('refresh'),
   value: async (slot: number, page: number) => (await member(slot).read(page)).readUInt32LE(),
   acquire: (slot: number, page: number, access: 'read' | 'write', count: number) =>
     member(slot).acquire(page, access, count),

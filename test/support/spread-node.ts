@@ -1,6 +1,11 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { binding } from '../../src/native/binding.ts';
-import { type EngineEvent, hostsBinding, type NodeEngine } from '../../src/native/hosts-binding.ts';
+import {
+  type Consistency,
+  type EngineEvent,
+  hostsBinding,
+  type NodeEngine,
+} from '../../src/native/hosts-binding.ts';
 import { SpreadMember } from './spread-member.ts';
 
 const SLOTS = 4;
@@ -16,6 +21,7 @@ export interface NodeWords {
   readonly cache: number;
   readonly pageShift?: number;
   readonly patienceMs?: number;
+  readonly consistency?: Consistency;
   readonly cluster?: string;
 }
 
@@ -28,12 +34,17 @@ export class SpreadNode {
   readonly bell = binding.eventfdCreate();
   readonly #region;
   readonly #bytes: number;
-  readonly #space: { pageShift: number; pages: bigint; homes: number };
+  readonly #space: { pageShift: number; pages: bigint; homes: number; consistency: Consistency };
   onEvent: (event: EngineEvent) => void = () => undefined;
 
   constructor(words: NodeWords) {
     this.words = words;
-    this.#space = { pageShift: words.pageShift ?? 12, pages: BigInt(words.pages), homes: words.homes };
+    this.#space = {
+      pageShift: words.pageShift ?? 12,
+      pages: BigInt(words.pages),
+      homes: words.homes,
+      consistency: words.consistency ?? 'sequential',
+    };
     this.#bytes = hostsBinding().leastBytes(this.#space, words.node, SLOTS, words.cache);
     const bytes = AT + this.#bytes + 4096;
     const fd = binding.createMemfd('spread', bytes, false, false);

@@ -26,6 +26,12 @@ export interface Status {
   readonly failed: number;
   readonly quiet: boolean;
   readonly fenced: boolean;
+  readonly consistency: string;
+  readonly dirty: number;
+  readonly flushes: number;
+  readonly refreshes: number;
+  readonly mergesIn: number;
+  readonly mergesOut: number;
   readonly members: number[];
   readonly heat: number[];
 }

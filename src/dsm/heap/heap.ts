@@ -41,13 +41,11 @@ export class Heap {
     this.buffer = memory.buffer;
     this.#words = new Int32Array(memory.buffer, 0, Math.floor(bytes / UNIT) * 4);
     this.#units = this.#words.length / 4;
-    this.#tx = new Transaction(this.#words);
+    this.#tx = new Transaction(this.#words, () => sync.exchange.releaseNow());
     this.#blocks = new Blocks(this.#tx, this.#units);
     const word = sync.word('heap', 'heap');
     this.#lock = new HeapLock(sync.words, word, sync.lives, patienceMs);
-    this.#lock.take('make a heap');
-    try {
-      this.#requireIntact();
+    this.#locked('make a heap', () => {
       // Who died while making it has not said that it is made: it is made again.
       if (Atomics.load(sync.words, word + MADE) === 0) {
         this.#words.fill(0, 0, HEAP_W.journal + 1);
@@ -55,11 +53,10 @@ export class Heap {
         this.#tx.begin();
         this.#blocks.format();
         this.#tx.commit();
+        sync.exchange.releaseNow();
         Atomics.store(sync.words, word + MADE, 1);
       }
-    } finally {
-      this.#lock.give();
-    }
+    });
   }
 
   /**
@@ -119,13 +116,17 @@ export class Heap {
 
   /** An offset that programs agree to begin with: 0 until somebody sets it. */
   get root(): number {
+    // What it leads to was stored before it, and is to be loaded so.
+    if (this.#sync.exchange.needed)
+      return this.#change('read the root', () => this.#tx.get(HEAP_W.root) >>> 0) * UNIT;
     return (Atomics.load(this.#words, HEAP_W.root) >>> 0) * UNIT;
   }
 
   set root(offset: number) {
     if (!Number.isInteger(offset / UNIT) || offset < 0 || offset >= this.#units * UNIT)
       throw this.#argument('set the root', 'offset', offset, 'one of alloc(), or 0');
-    Atomics.store(this.#words, HEAP_W.root, offset / UNIT);
+    if (!this.#sync.exchange.needed) Atomics.store(this.#words, HEAP_W.root, offset / UNIT);
+    else this.#change('set the root', () => this.#tx.set(HEAP_W.root, (offset / UNIT) | 0));
   }
 
   get statistics(): HeapStatistics {
@@ -169,9 +170,11 @@ export class Heap {
   }
 
   #change<T>(operation: string, change: () => T): T {
-    this.#lock.take(operation);
+    return this.#locked(operation, () => this.#changed(operation, change));
+  }
+
+  #changed<T>(operation: string, change: () => T): T {
     try {
-      this.#requireIntact();
       // A length in the journal is a dead owner's: what it had decided is done first.
       if (!this.#tx.recover() || this.#words[HEAP_W.units] !== this.#units) throw new Damaged(0);
       this.#tx.begin();
@@ -182,8 +185,24 @@ export class Heap {
       if (!(error instanceof Damaged)) throw error;
       const offset = error.block * UNIT;
       throw new IvshmemError('ERR_IVSHMEM_HEAP_DAMAGED', { operation, offset }, { cause: error });
+    }
+  }
+
+  /** With the lock; what is loaded is what the last owner stored, and what is stored the next one loads. */
+  #locked<T>(operation: string, action: () => T): T {
+    const { exchange } = this.#sync;
+    this.#lock.take(operation);
+    try {
+      this.#requireIntact();
+      exchange.acquireNow();
+      try {
+        return action();
+      } finally {
+        exchange.releaseNow();
+      }
     } finally {
-      this.#lock.give();
+      // To the others this member is dead, if what it stored cannot be sent: then they find the lock left behind.
+      if (!exchange.needed || this.#sync.open) this.#lock.give();
     }
   }
 

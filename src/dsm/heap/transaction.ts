@@ -9,10 +9,13 @@ export class Transaction {
   readonly #words: Int32Array;
   readonly #places = new Int32Array(JOURNAL_ENTRIES);
   readonly #values = new Int32Array(JOURNAL_ENTRIES);
+  readonly #publish: () => void;
   #count = 0;
 
-  constructor(words: Int32Array) {
+  /** `publish`: what was stored so far is seen by others before what is stored from then on. */
+  constructor(words: Int32Array, publish: () => void = () => {}) {
     this.#words = words;
+    this.#publish = publish;
   }
 
   /** Forgets stores that were not decided. */
@@ -38,6 +41,7 @@ export class Transaction {
   }
 
   commit(): void {
+    if (this.#count === 0) return;
     const words = this.#words;
     for (let n = 0; n < this.#count; n++) {
       words[HEAP_W.journal + 1 + 2 * n] = this.#places[n]!;
@@ -45,7 +49,9 @@ export class Transaction {
     }
     // Release: who takes over the heap's lock from a dead owner reads the length, then what is before it.
     Atomics.store(words, HEAP_W.journal, this.#count);
+    this.#publish();
     for (let n = 0; n < this.#count; n++) words[this.#places[n]!] = this.#values[n]!;
+    this.#publish();
     Atomics.store(words, HEAP_W.journal, 0);
     this.#count = 0;
   }
@@ -62,6 +68,7 @@ export class Transaction {
     }
     for (let n = 0; n < count; n++)
       words[words[HEAP_W.journal + 1 + 2 * n]!] = words[HEAP_W.journal + 2 + 2 * n]!;
+    this.#publish();
     Atomics.store(words, HEAP_W.journal, 0);
     return true;
   }

@@ -3,7 +3,7 @@
  * explained; a test compares them. Offsets are in bytes, of fields in the control page, in a member's page, or in an entry of a ring.
  */
 export const SPREAD = {
-  version: 2,
+  version: 3,
   controlPage: 4096,
   minPageShift: 12,
   maxPageShift: 21,
@@ -18,6 +18,7 @@ export const SPREAD = {
   slots: 48,
   state: 52,
   node: 56,
+  consistency: 60,
   nodeArmed: 64,
   summary: 128,
   opened: 0,
@@ -41,6 +42,8 @@ export const SPREAD = {
   longestLeaseMs: 60000,
   wakeCall: 2,
   askCall: 3,
+  flushCall: 4,
+  refreshCall: 5,
   orderFrame: 8,
   orderOp: 12,
   orderRight: 13,
@@ -50,10 +53,13 @@ export const SPREAD = {
   opFail: 3,
   opWake: 4,
   opGone: 5,
+  opSynced: 6,
   stateForming: 0,
   stateServing: 1,
   stateFenced: 2,
   stateRemoved: 3,
+  consistencySequential: 0,
+  consistencyRelease: 1,
 } as const;
 
 /** "IVSHSPRD". */

@@ -1,4 +1,5 @@
 import { IvshmemError } from '../../errors/index.ts';
+import type { Exchange } from '../sync/exchange.ts';
 import { SYNC_BYTES } from '../sync/layout.ts';
 import { type Moving, Synchronization } from '../sync/synchronization.ts';
 import type { SpreadMapping } from './mapping.ts';
@@ -26,6 +27,8 @@ export interface LocksParts {
   readonly name: string;
   /** Of the space that has the objects. */
   readonly mapping: SpreadMapping;
+  /** Of the space itself. */
+  readonly exchange: Exchange;
   /** Lets go of it; the mapping is closed by that. */
   release(): Promise<void>;
   shut(): void;
@@ -38,6 +41,7 @@ export interface LocksParts {
  */
 export class Locks implements Moving {
   readonly synchronization: Synchronization;
+  readonly exchange: Exchange;
   readonly #parts: LocksParts;
   readonly #seats: Seats;
   readonly #timer: NodeJS.Timeout;
@@ -52,7 +56,7 @@ export class Locks implements Moving {
       (await mapping.acquire(operation, 0, LOCKS_BYTES, 'read')).release();
       return locks;
     } catch (error) {
-      locks.#stop();
+      locks.#stop(false);
       throw error;
     } finally {
       pin.release();
@@ -62,6 +66,7 @@ export class Locks implements Moving {
   private constructor(parts: LocksParts) {
     const { mapping } = parts;
     this.#parts = parts;
+    this.exchange = parts.exchange;
     this.#seats = new Seats(mapping.buffer, mapping);
     const memory = { system: mapping.buffer, buffer: mapping.buffer, party: this.#seats };
     const waiting = (change: 1 | -1): void => parts.waiting(change);
@@ -103,21 +108,25 @@ export class Locks implements Moving {
     }
   }
 
-  /** What is held counts as left behind; nothing is mapped any more when this returns. Resolves when the server knows. */
-  async close(): Promise<void> {
-    this.#stop();
+  /**
+   * What is held counts as left behind; nothing is mapped any more when this returns. Resolves when the server knows. `unseen`: what was
+   * stored here was not released.
+   */
+  async close(unseen = false): Promise<void> {
+    this.#stop(unseen);
     await this.#parts.release();
   }
 
   /** Without telling the server. Idempotent. */
   shut(): void {
-    this.#stop();
+    this.#stop(this.exchange.needed);
     this.#parts.shut();
   }
 
-  #stop(): void {
+  /** Who has not released what it stored is not gone before its node has done that. */
+  #stop(unseen: boolean): void {
     clearInterval(this.#timer);
-    this.synchronization.close();
-    this.#seats.close();
+    this.synchronization.close({ unseen });
+    this.#seats.close({ unseen });
   }
 }

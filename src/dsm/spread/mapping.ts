@@ -138,10 +138,35 @@ export class SpreadMapping implements Calls {
     this.#memory.hint(first, count, RIGHTS[advice]);
   }
 
-  flush(operation: string): void {
+  /** Empties the processor's own buffer of stores. */
+  fence(operation: string): void {
     this.#check(operation);
     // Sequentially consistent: a full fence on every processor there is.
     Atomics.add(fence, 0, 1);
+  }
+
+  /** What members of this host stored before is at the pages' homes. */
+  async flush(operation: string): Promise<void> {
+    this.fence(operation);
+    await this.#waiting(this.#pins.done(operation, (ticket) => this.#memory.flush(ticket)));
+  }
+
+  /** flush(), and no copy that was made before is loaded from any more. */
+  async refresh(operation: string): Promise<void> {
+    this.fence(operation);
+    await this.#waiting(this.#pins.done(operation, (ticket) => this.#memory.refresh(ticket)));
+  }
+
+  /** flush(), blocking this thread. */
+  flushNow(operation: string): void {
+    this.fence(operation);
+    this.#pins.check(operation, this.#memory.flushSync());
+  }
+
+  /** refresh(), blocking this thread. */
+  refreshNow(operation: string): void {
+    this.fence(operation);
+    this.#pins.check(operation, this.#memory.refreshSync());
   }
 
   /** Neither closed nor revoked. */

@@ -39,9 +39,7 @@ export class Pins {
   /** `first` and `count` are of pages in the space. */
   async acquire(operation: string, first: number, count: number, write: boolean): Promise<Pin> {
     if (this.#closed) throw this.#closedError(operation);
-    do this.#ticket = (this.#ticket + 1) >>> 0;
-    while (this.#ticket === 0 || this.#waiting.has(this.#ticket));
-    const ticket = this.#ticket;
+    const ticket = this.#newTicket();
     await this.#wait(operation, ticket, () => this.#memory.acquire(ticket, first, count, write));
     let held = true;
     const release = (): boolean => {
@@ -50,6 +48,19 @@ export class Pins {
       return kept;
     };
     return { release, [Symbol.dispose]: () => void release() };
+  }
+
+  /** Until the node has done what `begin` asks of it with a ticket. */
+  async done(operation: string, begin: (ticket: number) => void): Promise<void> {
+    if (this.#closed) throw this.#closedError(operation);
+    const ticket = this.#newTicket();
+    await this.#wait(operation, ticket, () => begin(ticket));
+  }
+
+  /** Throws the error that an outcome is. */
+  check(operation: string, outcome: number): void {
+    const name = SPREAD_OUTCOMES[outcome] ?? 'nonsense';
+    if (name !== 'done') throw this.#error(name, operation);
   }
 
   /** Until the node knows of this opening. */
@@ -81,6 +92,12 @@ export class Pins {
     this.#closed = true;
     for (const { operation, reject } of this.#waiting.values()) reject(this.#closedError(operation));
     this.#waiting.clear();
+  }
+
+  #newTicket(): number {
+    do this.#ticket = (this.#ticket + 1) >>> 0;
+    while (this.#ticket === 0 || this.#waiting.has(this.#ticket));
+    return this.#ticket;
   }
 
   #wait(operation: string, ticket: number, begin: () => void): Promise<void> {

@@ -69,11 +69,11 @@ export class Seats implements Party {
     return () => void this.#callbacks.delete(callback);
   }
 
-  /** Gives the seat up, while the memory is there. */
-  close(): void {
+  /** Gives the seat up, while the memory is there; with `unseen` that is left to who asks for this party and finds it gone. */
+  close({ unseen = false }: { readonly unseen?: boolean } = {}): void {
     this.#stop();
     this.#callbacks.clear();
-    if (this.#parties.length > 0) this.#leave(this.slot, this.#calls.party);
+    if (!unseen && this.#parties.length > 0) this.#leave(this.slot, this.#calls.party);
   }
 
   #sit(): number {

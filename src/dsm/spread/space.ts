@@ -1,8 +1,11 @@
 import { IvshmemError } from '../../errors/index.ts';
+import type { Consistency } from '../../memory/layout.ts';
 import type { SpreadCounts } from '../../native/binding.ts';
 import { Heap } from '../heap/heap.ts';
+import { type Exchange, NO_EXCHANGE } from '../sync/exchange.ts';
 import { NamedObjects } from '../sync/named-objects.ts';
 import type { Synchronization } from '../sync/synchronization.ts';
+import { PageExchange } from './exchange.ts';
 import type { Locks } from './locks.ts';
 import type { SpreadMapping } from './mapping.ts';
 import type { Pin } from './pins.ts';
@@ -13,6 +16,7 @@ export interface SpreadParts {
   readonly created: boolean;
   readonly persistent: boolean;
   readonly mapping: SpreadMapping;
+  readonly consistency: Consistency;
   /** Tells the server that this member holds it no more. */
   release(): Promise<void>;
 }
@@ -34,8 +38,12 @@ export class SpreadSpace extends NamedObjects {
   readonly persistent: boolean;
   /** All of it. Detached (length 0) once the space is closed; zeros after an unplug until then. */
   readonly buffer: ArrayBuffer;
+  /** When a store of one host is seen on another: docs/dsm-hosts.md. */
+  readonly consistency: Consistency;
   /** For openSpace. */
   readonly mapping: SpreadMapping;
+  /** For openSpace. */
+  readonly exchange: Exchange;
   readonly #parts: SpreadParts;
   #locks: Locks | null = null;
   #heap: Heap | null = null;
@@ -44,9 +52,11 @@ export class SpreadSpace extends NamedObjects {
   /** Made by openSpace. */
   constructor(parts: SpreadParts) {
     super();
-    const { name, created, persistent, mapping } = parts;
+    const { name, created, persistent, mapping, consistency } = parts;
     this.#parts = parts;
     this.mapping = mapping;
+    this.consistency = consistency;
+    this.exchange = consistency === 'release' ? new PageExchange(mapping, name) : NO_EXCHANGE;
     this.name = name;
     this.created = created;
     this.persistent = persistent;
@@ -80,11 +90,24 @@ export class SpreadSpace extends NamedObjects {
   }
 
   /**
-   * Resolves when everything stored here before is what others see. A space has one writer a page, so that stores are never kept back:
-   * there is nothing to send, only the processor's own buffer to be emptied. ERR_IVSHMEM_CLOSED.
+   * Resolves when everything stored here before is what others see: with release consistency those who refresh from then on, on other
+   * hosts. In a sequential space stores are never kept back: there is nothing to send, only the processor's own buffer to be emptied.
+   *
+   * Rejects with ERR_IVSHMEM_PAGES_LOST when something of that is gone with a host (the rest is there), _PAGES_FENCED, _PAGES_REVOKED,
+   * _PAGES_SILENT, ERR_IVSHMEM_CLOSED.
    */
   async flush(): Promise<void> {
-    this.mapping.flush(`flush the space ${this.name}`);
+    this.mapping.fence(`flush the space ${this.name}`);
+    await this.exchange.release();
+  }
+
+  /**
+   * Resolves when what others have flushed before is what is loaded here. With release consistency the copies of pages that this host has
+   * are given up for it, when what was stored to them is flushed; in a sequential space there is nothing to do. Rejects as flush() does.
+   */
+  async refresh(): Promise<void> {
+    this.mapping.fence(`refresh the space ${this.name}`);
+    await this.exchange.acquire();
   }
 
   /** What this member asked for and was ordered, in pages; the last numbers once closed. */
@@ -93,19 +116,34 @@ export class SpreadSpace extends NamedObjects {
   }
 
   /**
-   * Lets go of the space: `buffer` is detached at once, threads that wait for a page of it go on with zeros. As often as it was opened.
-   * Rejects with ERR_IVSHMEM_SERVER_SILENT like that of Space.
+   * Lets go of the space: `buffer` is detached at once, with release consistency after a flush(); threads that wait for a page of it go on
+   * with zeros. As often as it was opened. Rejects with ERR_IVSHMEM_SERVER_SILENT like that of Space, and as flush() does: then it is
+   * closed, too.
    */
   async close(): Promise<void> {
     if (this.#holds > 1) this.#holds--;
-    else if (this.#holds === 1) {
-      const locks = this.#locks;
-      this.#locks = null;
-      // While the space is there: what is held is left behind.
-      const released = locks?.close();
-      this.shut();
-      await Promise.all([released, this.#parts.release()]);
-    }
+    else if (this.#holds === 1) await (this.exchange.needed ? this.#flushAndClose() : this.#close(false));
+  }
+
+  async #flushAndClose(): Promise<void> {
+    let failure: unknown;
+    await this.exchange.release().catch((error: unknown) => {
+      failure = error;
+    });
+    // Meanwhile it was opened once more, or somebody else has closed it.
+    if (this.#holds > 1) this.#holds--;
+    else if (this.#holds === 1) await this.#close(failure !== undefined);
+    else return;
+    if (failure !== undefined) throw failure;
+  }
+
+  async #close(unseen: boolean): Promise<void> {
+    const locks = this.#locks;
+    this.#locks = null;
+    // While the space is there: what is held is left behind.
+    const released = locks?.close(unseen);
+    this.shut();
+    await Promise.all([released, this.#parts.release()]);
   }
 
   /** Memory by the piece: see Space.heap(). */

@@ -54,9 +54,16 @@ export class Barrier extends Blocking {
   async arrive(options?: WaitOptions): Promise<boolean> {
     options?.signal?.throwIfAborted();
     this.requireOpen();
+    const { exchange } = this.around;
+    if (exchange.needed) {
+      await exchange.release();
+      options?.signal?.throwIfAborted();
+      this.requireOpen();
+    }
     // Without a turn of the microtasks if there is nothing to wait for.
     const phase = this.resident ? this.#arrive() : await this.present(() => this.#arrive());
     if (phase === null || this.#passesSoon(phase)) {
+      if (exchange.needed) await exchange.acquire();
       if (performance.now() - this.#turned < TURN_MS) return true;
       await setImmediate();
       this.#turned = performance.now();
@@ -64,11 +71,9 @@ export class Barrier extends Blocking {
     }
     // While its memory was fetched: it has arrived, and block() would not take that back.
     if (options?.signal?.aborted && this.#withdraw(phase) === undefined) throw options.signal.reason;
-    const end = await this.block(
-      () => this.#outcome(phase),
-      options,
-      () => this.#withdraw(phase),
-    );
+    const end = await this.block(() => this.#outcome(phase), options, {
+      withdraw: () => this.#withdraw(phase),
+    });
     if (end === 'broken') throw this.#brokenError();
     return end === 'passed';
   }

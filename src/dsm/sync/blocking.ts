@@ -58,8 +58,36 @@ export abstract class Blocking extends SyncObject {
    */
   protected abstract passOn(gaveUp: boolean): void;
 
-  /** Resolves with what `attempt` gives, or undefined after the timeout. */
+  /**
+   * Resolves with what `attempt` gives, or undefined after the timeout. What others stored before they let go of it is loaded from then on; if
+   * that cannot be, `giveBack` gets it, and the promise rejects.
+   */
   protected block<T>(
+    attempt: () => T | undefined,
+    options?: WaitOptions,
+    { withdraw, giveBack }: { readonly withdraw?: Withdraw; readonly giveBack?: (value: T) => void } = {},
+  ): Promise<T | undefined> {
+    const had = this.had(attempt, options, withdraw);
+    return this.around.exchange.needed ? this.#acquiring(had, giveBack) : had;
+  }
+
+  async #acquiring<T>(
+    had: Promise<T | undefined>,
+    giveBack: (value: T) => void = () => {},
+  ): Promise<T | undefined> {
+    const value = await had;
+    if (value === undefined) return undefined;
+    try {
+      await this.around.exchange.acquire();
+    } catch (error) {
+      if (this.around.open) giveBack(value);
+      throw error;
+    }
+    return value;
+  }
+
+  /** block(), of what says nothing of stores. */
+  protected had<T>(
     attempt: () => T | undefined,
     options?: WaitOptions,
     withdraw?: Withdraw,

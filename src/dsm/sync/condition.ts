@@ -26,9 +26,13 @@ export class Condition extends Blocking {
     this.requireOpen();
     if (!mutex.held)
       throw new IvshmemError('ERR_IVSHMEM_SYNC_NOT_HELD', { kind: mutex.kind, name: mutex.name });
+    // What unlock() would make the event loop wait for.
+    await this.around.exchange.release();
+    options?.signal?.throwIfAborted();
     const seen = Atomics.load(this.words, this.state);
     // With the mutex held the waiter is in the set: whoever has the mutex next, and notifies, finds it there.
-    const woken = this.block(
+    // It is the mutex that says what was stored.
+    const woken = this.had(
       () => (Atomics.load(this.words, this.state) !== seen ? true : undefined),
       options,
     ).then(
@@ -61,6 +65,10 @@ export class Condition extends Blocking {
   /** Wakes one member that waits. */
   notify(): void {
     this.requireOpen();
+    this.releasing(() => this.#notify());
+  }
+
+  #notify(): void {
     const slot = this.waiters.take(this.lives.slot, this.here);
     if (slot < 0) return;
     Atomics.add(this.words, this.state, 1);
@@ -70,6 +78,10 @@ export class Condition extends Blocking {
   /** Wakes all that wait. */
   notifyAll(): void {
     this.requireOpen();
+    this.releasing(() => this.#notifyAll());
+  }
+
+  #notifyAll(): void {
     const slots: number[] = [];
     for (let n = 0; n < 256; n++) {
       const slot = this.waiters.take(this.lives.slot, this.here);
@@ -87,6 +99,8 @@ export class Condition extends Blocking {
   }
 
   protected override passOn(gaveUp: boolean): void {
-    if (gaveUp) this.notify();
+    if (!gaveUp) return;
+    this.requireOpen();
+    this.#notify();
   }
 }

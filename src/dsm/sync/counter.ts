@@ -13,6 +13,7 @@ export class Counter extends Blocking {
     this.requireOpen();
     const value = Atomics.load(this.#value, 0);
     this.requireIntact();
+    this.acquired(() => {});
     return value;
   }
 
@@ -20,18 +21,25 @@ export class Counter extends Blocking {
   add(amount: bigint | number = 1n): bigint {
     this.requireOpen();
     const by = BigInt(amount);
-    const value = Atomics.add(this.#value, 0, by) + by;
-    this.requireIntact();
-    this.#changed();
-    return BigInt.asIntN(64, value);
+    return BigInt.asIntN(64, this.#change(() => Atomics.add(this.#value, 0, by)) + by);
   }
 
   /** Stores; the value before it. */
   set(value: bigint | number): bigint {
     this.requireOpen();
-    const before = Atomics.exchange(this.#value, 0, BigInt(value));
-    this.requireIntact();
-    this.#changed();
+    const next = BigInt(value);
+    return this.#change(() => Atomics.exchange(this.#value, 0, next));
+  }
+
+  /** It says that something is done, and what others had done before: both ways. */
+  #change(change: () => bigint): bigint {
+    const before = this.releasing(() => {
+      const before = change();
+      this.requireIntact();
+      this.#changed();
+      return before;
+    });
+    this.acquired(() => {});
     return before;
   }
 
@@ -46,7 +54,7 @@ export class Counter extends Blocking {
       return value >= wanted ? value : undefined;
     };
     this.requireOpen();
-    const value = this.resident ? attempt() : undefined;
+    const value = this.immediate ? attempt() : undefined;
     this.requireIntact();
     return value ?? this.block(attempt, options);
   }

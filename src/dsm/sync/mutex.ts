@@ -27,6 +27,12 @@ export class Mutex extends Blocking {
 
   /** Takes it if it is free, or if its owner died (see `abandoned`). Then unlock() gives it back. */
   tryLock(): boolean {
+    const taken = this.#tryTake();
+    if (taken) this.acquired(() => this.unlock());
+    return taken;
+  }
+
+  #tryTake(): boolean {
     this.requireOpen();
     // Acquire: pairs with the release in unlock(), of whoever had it before.
     if (Atomics.compareExchange(this.words, this.state, 0, this.lives.token) === 0) {
@@ -44,6 +50,10 @@ export class Mutex extends Blocking {
   unlock(): void {
     if (!this.#held) throw this.notHeld();
     this.requireOpen();
+    this.releasing(() => this.#letGo());
+  }
+
+  #letGo(): void {
     this.#held = false;
     const token = this.lives.token;
     if (Atomics.compareExchange(this.words, this.state, token, 0) !== token) this.#unlockWaited();
@@ -57,9 +67,11 @@ export class Mutex extends Blocking {
   lock(options?: WaitOptions): Promise<Held | undefined>;
   async lock(options?: WaitOptions): Promise<Held | undefined> {
     options?.signal?.throwIfAborted();
-    if (this.waiting === 0 && this.resident && this.tryLock()) return this.#hold();
+    if (this.waiting === 0 && this.immediate && this.tryLock()) return this.#hold();
     this.requireOpen();
-    return this.block(() => (!this.#held && this.#take() ? this.#hold() : undefined), options);
+    return this.block(() => (!this.#held && this.#take() ? this.#hold() : undefined), options, {
+      giveBack: (held) => held.release(),
+    });
   }
 
   /**

@@ -1,4 +1,5 @@
 import { IvshmemError } from '../../errors/index.ts';
+import type { Exchange } from './exchange.ts';
 import { type Kind, OBJECT_W, OBJECT_WORDS, OBJECTS_W } from './layout.ts';
 import type { Lives } from './lives.ts';
 import { SlotSet } from './slot-set.ts';
@@ -20,6 +21,8 @@ export interface Surroundings {
   readonly failure: Error | null;
   /** The memory stays where it is, so that looking at it again and again takes it away from nobody. */
   readonly stays: boolean;
+  /** Of what the objects are for. */
+  readonly exchange: Exchange;
   /** Whether the memory of an object (an index of words) is here, as on one host always. */
   resident(object: number): boolean;
   /** Has it here until that is disposed of. */
@@ -70,6 +73,11 @@ export abstract class SyncObject {
     return new IvshmemError('ERR_IVSHMEM_SYNC_CLOSED', { kind: this.kind, name: this.name }, { cause });
   }
 
+  /** Whether nothing has to be waited for but the object itself. */
+  protected get immediate(): boolean {
+    return this.resident && !this.around.exchange.needed;
+  }
+
   /** Whether looking at the object would not make the event loop wait. */
   protected get resident(): boolean {
     return this.around.resident(this.at);
@@ -86,6 +94,31 @@ export abstract class SyncObject {
       return action();
     } finally {
       pin[Symbol.dispose]();
+    }
+  }
+
+  /** Lets go of something when what was stored before is there for whoever gets it; also when a part of that is lost, and then says so. */
+  protected releasing<T>(letGo: () => T): T {
+    let lost: unknown;
+    try {
+      this.around.exchange.releaseNow();
+    } catch (error) {
+      // To the others this member is dead: what it holds is left behind.
+      if (!this.around.open) throw error;
+      lost = error;
+    }
+    const result = letGo();
+    if (lost !== undefined) throw lost;
+    return result;
+  }
+
+  /** After something was had without a promise: what was stored before it was let go of is loaded from now on. */
+  protected acquired(giveBack: () => void): void {
+    try {
+      this.around.exchange.acquireNow();
+    } catch (error) {
+      if (this.around.open) giveBack();
+      throw error;
     }
   }
 

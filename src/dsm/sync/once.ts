@@ -4,6 +4,10 @@ import type { Kind } from './layout.ts';
 /** No token: tokens of members are even. */
 const DONE = 1;
 
+interface Chosen {
+  readonly run: boolean;
+}
+
 /** Something that one of all members does, once in the life of the space. The state is the token of who is at it, then DONE. */
 export class Once extends Blocking {
   override readonly kind: Kind = 'once';
@@ -12,6 +16,7 @@ export class Once extends Blocking {
     this.requireOpen();
     const done = Atomics.load(this.words, this.state) === DONE;
     this.requireIntact();
+    if (done) this.acquired(() => {});
     return done;
   }
 
@@ -22,11 +27,15 @@ export class Once extends Blocking {
   async run(action: () => unknown, options?: WaitOptions): Promise<boolean | undefined> {
     options?.signal?.throwIfAborted();
     this.requireOpen();
-    const chosen = await this.block(() => this.#choose(), options);
+    const giveBack = ({ run }: Chosen): void => {
+      if (run) this.#end(0);
+    };
+    const chosen = await this.block(() => this.#choose(), options, { giveBack });
     if (chosen === undefined) return undefined;
     if (!chosen.run) return false;
     try {
       await action();
+      await this.around.exchange.release();
     } catch (error) {
       if (this.around.open) this.#end(0);
       throw error;
@@ -64,7 +73,7 @@ export class Once extends Blocking {
     this.wakeAll();
   }
 
-  #choose(): { run: boolean } | undefined {
+  #choose(): Chosen | undefined {
     const { words, state } = this;
     for (;;) {
       const word = Atomics.load(words, state);

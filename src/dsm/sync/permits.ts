@@ -38,6 +38,7 @@ export class Permits extends Blocking {
     this.requireOpen();
     const held = this.#take();
     this.requireIntact();
+    if (held !== undefined) this.acquired(() => held.release());
     return held;
   }
 
@@ -48,8 +49,8 @@ export class Permits extends Blocking {
     options?.signal?.throwIfAborted();
     this.requireOpen();
     // First come, first served within this process.
-    const held = this.waiting === 0 && this.resident ? this.tryAcquire() : undefined;
-    return held ?? this.block(() => this.#take(), options);
+    const held = this.waiting === 0 && this.immediate ? this.tryAcquire() : undefined;
+    return held ?? this.block(() => this.#take(), options, { giveBack: (permit) => permit.release() });
   }
 
   /** acquire(), for a thread that attached the space: blocks it. Errors as those of Mutex.lockSync(), when this thread has them all. */
@@ -83,9 +84,11 @@ export class Permits extends Blocking {
   #give(n: number): void {
     if (!this.#mine.delete(n)) throw this.notHeld();
     this.requireOpen();
-    const { token } = this.lives;
-    if (Atomics.compareExchange(this.words, this.#owners + n, token, 0) !== token) throw this.lost();
-    this.wakeOne();
+    this.releasing(() => {
+      const { token } = this.lives;
+      if (Atomics.compareExchange(this.words, this.#owners + n, token, 0) !== token) throw this.lost();
+      this.wakeOne();
+    });
   }
 
   protected override mark(): boolean {

@@ -26,9 +26,9 @@ export class RwLock extends Blocking {
     options?.signal?.throwIfAborted();
     this.requireOpen();
     // First come, first served within this process.
-    const held = this.waiting === 0 && this.resident ? this.#enter() : undefined;
+    const held = this.waiting === 0 && this.immediate ? this.#enter() : undefined;
     this.requireIntact();
-    return held ?? this.block(() => this.#enter(), options);
+    return held ?? this.block(() => this.#enter(), options, { giveBack: (read) => read.release() });
   }
 
   /** Waits until nobody else reads or writes. A task that reads must not ask for this: it would wait for itself. */
@@ -37,11 +37,10 @@ export class RwLock extends Blocking {
   async write(options?: WaitOptions): Promise<Held | undefined> {
     options?.signal?.throwIfAborted();
     this.requireOpen();
-    return this.block(
-      () => this.#exclude(),
-      options,
-      (first) => (first ? this.#retreat() : undefined),
-    );
+    return this.block(() => this.#exclude(), options, {
+      withdraw: (first) => (first ? this.#retreat() : undefined),
+      giveBack: (held) => held.release(),
+    });
   }
 
   /** read(), for a thread that attached the space: blocks it. Errors as those of Mutex.lockSync(). */
@@ -83,7 +82,9 @@ export class RwLock extends Blocking {
     this.#reading++;
     return new Held(Atomics.load(words, this.#writer) !== 0, () => {
       this.requireOpen();
-      if (--this.#reading === 0) this.#leave();
+      this.releasing(() => {
+        if (--this.#reading === 0) this.#leave();
+      });
     });
   }
 
@@ -110,9 +111,11 @@ export class RwLock extends Blocking {
     return new Held(abandoned, () => {
       if (!this.#writing) throw this.notHeld();
       this.requireOpen();
-      this.#writing = false;
-      Atomics.store(words, this.#writer, 0);
-      this.#free();
+      this.releasing(() => {
+        this.#writing = false;
+        Atomics.store(words, this.#writer, 0);
+        this.#free();
+      });
     });
   }
 

@@ -23,15 +23,17 @@ export class Semaphore extends Blocking {
     this.requireOpen();
     const taken = this.#take() === true;
     this.requireIntact();
+    if (taken) this.acquired(() => this.release());
     return taken;
   }
 
   /** Waits for a permit: true; false when there was none within `timeout`. */
   async acquire(options?: WaitOptions): Promise<boolean> {
     options?.signal?.throwIfAborted();
-    if (this.waiting === 0 && this.resident && this.tryAcquire()) return true;
+    if (this.waiting === 0 && this.immediate && this.tryAcquire()) return true;
     this.requireOpen();
-    return (await this.block(() => this.#take(), options)) ?? false;
+    const taken = this.block(() => this.#take(), options, { giveBack: () => this.release() });
+    return (await taken) ?? false;
   }
 
   /** acquire(), for a thread that attached the space: blocks it. Errors: ERR_IVSHMEM_SYNC_BLOCKS. */
@@ -43,6 +45,10 @@ export class Semaphore extends Blocking {
   /** Adds permits. Errors: ERR_IVSHMEM_SYNC_PARAMETER for a number that is not one, or more than 2^30 - 1 in all. */
   release(permits = 1): void {
     this.requireOpen();
+    this.releasing(() => this.#give(permits));
+  }
+
+  #give(permits: number): void {
     const { words, state } = this;
     for (;;) {
       const word = Atomics.load(words, state);

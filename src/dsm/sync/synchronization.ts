@@ -3,6 +3,7 @@ import type { Party, SpaceMemory } from '../party.ts';
 import { Barrier, MOST_PARTIES } from './barrier.ts';
 import { Condition } from './condition.ts';
 import { Counter } from './counter.ts';
+import { type Exchange, GuardedExchange, NO_EXCHANGE } from './exchange.ts';
 import { type Kind, OBJECT_W, OBJECT_WORDS, OBJECTS, OBJECTS_W, SYNC_BYTES } from './layout.ts';
 import { Lives } from './lives.ts';
 import { Mutex } from './mutex.ts';
@@ -26,6 +27,8 @@ export interface Moving {
   resident(offset: number): boolean;
   /** Has it here until that is disposed of. */
   fetch(offset: number): Promise<Disposable>;
+  /** Of the space that it synchronizes; without one every store is seen as it is made. */
+  readonly exchange?: Exchange;
 }
 
 /** Of a space that several threads of this process use, each by itself. */
@@ -47,6 +50,7 @@ export class Synchronization implements Surroundings {
   readonly words: Int32Array;
   readonly lives: Lives;
   readonly party: Party;
+  readonly exchange: Exchange;
   readonly #table: ObjectTable;
   readonly #objects = new Map<string, SyncObject>();
   readonly #waiting = new Set<SyncObject>();
@@ -72,6 +76,8 @@ export class Synchronization implements Surroundings {
     moving: Moving | null = null,
   ) {
     this.#moving = moving;
+    const exchange = moving?.exchange;
+    this.exchange = exchange ? new GuardedExchange(exchange, (cause) => this.#forfeit(cause)) : NO_EXCHANGE;
     this.#waits = waits;
     this.words = new Int32Array(memory.system, 0, SYNC_BYTES / 4);
     this.party = memory.party;
@@ -209,13 +215,27 @@ export class Synchronization implements Surroundings {
     return OBJECTS_W + this.#table.open(kind, name, 0, 0).number * OBJECT_WORDS + OBJECT_W.state;
   }
 
-  /** What this member holds counts as left by a dead one; who waits for it is told. Idempotent. */
-  close(): void {
+  /**
+   * What this member holds counts as left by a dead one; who waits for it is told. With `unseen`, because what was stored may not be there
+   * for the others yet, nobody is told: they find out by themselves, and later. Idempotent.
+   */
+  close({ unseen = false }: { readonly unseen?: boolean } = {}): void {
     if (!this.#open) return;
     this.#open = false;
     this.#stop();
     for (const object of [...this.#waiting]) object.abandon(object.closed());
-    if (this.#failure !== null) return;
+    if (this.#failure === null && !unseen) this.#leave();
+  }
+
+  /** What was stored does not get to the others, or what they stored not here: to them this member is as one that died. */
+  #forfeit(cause: Error): void {
+    if (!this.#open) return;
+    this.#failure = this.#moving!.gone(cause);
+    this.close();
+    this.#leave();
+  }
+
+  #leave(): void {
     // Once the memory is gone there is nobody left to tell.
     if (this.words.length === 0) return;
     for (const object of this.#objects.values()) if (object instanceof Barrier) object.leave();

@@ -1,3 +1,5 @@
+import type { Consistency } from '../../memory/layout.ts';
+
 /** What the hosts agree on: who takes part, and which spaces there are. Plain data, so that it can be kept and sent as JSON. */
 
 /** The most hosts; a node number is below it (native/dsm/messages.h, kMaxNodes). */
@@ -24,6 +26,7 @@ export interface SharedSpace {
   readonly name: string;
   readonly bytes: number;
   readonly pageShift: number;
+  readonly consistency: Consistency;
   readonly persistent: boolean;
   /** Names of hosts that may open it; null: all that are listed. */
   readonly access: readonly string[] | null;

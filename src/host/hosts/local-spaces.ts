@@ -73,9 +73,10 @@ export class LocalSpaces {
       homes: homesOf(space.formed),
     };
     const pages = this.#pagesFor(shape);
-    const { id, name, bytes, pageShift, persistent } = space;
+    const { id, name, bytes, pageShift, consistency, persistent } = space;
     // The control part: a page, and one for each slot.
-    const part = { id, name, bytes, pageShift, persistent, pages, systemPages: 1 + region.slots };
+    const systemPages = 1 + region.slots;
+    const part = { id, name, bytes, pageShift, consistency, persistent, pages, systemPages };
     const record =
       pages === null ? null : region.run((tx) => region.spaces!.addSpread(tx, { ...part, pages }));
     if (record === null) {
@@ -86,6 +87,7 @@ export class LocalSpaces {
       ...shape,
       ...view,
       id,
+      consistency,
       at: record.firstPage * PAGE_BYTES,
       bytes: record.pages * PAGE_BYTES,
       epoch: BigInt(view.epoch),

@@ -203,7 +203,10 @@ export class RegionHosts implements SpreadDesk {
         if (space === undefined || space.failed !== null) this.#locals.drop(local.id);
       }
       this.#mend();
-      for (const space of spaces) this.#serve(space);
+      // Who hears through the locks of a space that a host is gone finds nothing under way any more that it had released.
+      const locks = new Set(spaces.map(({ name }) => locksName(name)));
+      const last = ({ name }: SharedSpace): number => Number(locks.has(name));
+      for (const space of spaces.toSorted((a, b) => last(a) - last(b))) this.#serve(space);
     }
     for (const slot of this.#openings.slots) region.visit(slot);
   }

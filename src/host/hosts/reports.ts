@@ -117,6 +117,7 @@ export class Reports {
       const parts = [of(directory.node, own), ...others.map(([node, parts]) => of(node, parts))];
       reports.set(space.name, {
         number,
+        consistency: space.consistency,
         pageBytes: 2 ** space.pageShift,
         pages: pagesOf(space),
         hosts: parts.filter((part) => part !== null),

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { MAX_CHANNELS, MAX_SLOTS, MAX_SPACES, PAGE_BYTES, SPACE_NAME_BYTES } from '../../memory/layout.ts';
+import {
+  CONSISTENCIES,
+  MAX_CHANNELS,
+  MAX_SLOTS,
+  MAX_SPACES,
+  PAGE_BYTES,
+  SPACE_NAME_BYTES,
+} from '../../memory/layout.ts';
 import { type Item, MAX_ITEM_BYTES, type MemberRecord } from '../../memory/member-record.ts';
 import { BACKENDS, REASONS } from '../../memory/membership.ts';
 
@@ -114,7 +121,13 @@ export const spaceRecord = z.strictObject({
   holders: z.array(slotId).max(MAX_SLOTS),
   /** Of a space that spreads over hosts: what they call it. `over`: it is not served any more, and goes with its last holder. */
   spread: z
-    .strictObject({ id: z.int().min(1), pageShift: z.int().min(12).max(21), over: flag })
+    .strictObject({
+      id: z.int().min(1),
+      pageShift: z.int().min(12).max(21),
+      // Records of a server that knew of one kind only do not say it.
+      consistency: z.enum(CONSISTENCIES).default('sequential'),
+      over: flag,
+    })
     .nullable()
     .default(null),
 });

@@ -1,4 +1,5 @@
 import {
+  type Consistency,
   MAX_QUEUE_SIZE,
   MIN_QUEUE_SIZE,
   NAME_BYTES,
@@ -6,6 +7,7 @@ import {
   PAGE_BYTES,
   SERVICE_BYTES,
   SPACE_PERSISTENT,
+  SPACE_RELEASE,
   SPACE_SPREAD,
 } from '../../memory/layout.ts';
 import { decodeItems, type Item, MAX_ITEMS_BYTES } from '../../memory/member-record.ts';
@@ -42,6 +44,8 @@ export interface SpaceOpen {
   readonly name: string;
   /** Of a space that spreads over hosts, log2 of the size of its pages in bytes; 0: of one of this host alone. */
   readonly pageShift: number;
+  /** Of one that spreads and is made now. */
+  readonly consistency: Consistency;
   /** If it is made now and spreads, the hosts that may open it: of the configuration, not of the request. Null: all. */
   readonly hosts?: readonly string[] | null;
 }
@@ -108,13 +112,16 @@ export function parseSpaceOpen(request: Int32Array): SpaceOpen | null {
   const bytes = (request[ARGUMENTS + 2]! >>> 0) + (request[ARGUMENTS + 3]! >>> 0) * 2 ** 32;
   const name = parseSpaceName(request, 4);
   // A size that no region has is for the quota to refuse; only one that is no number here makes no sense.
-  const known = SPACE_PERSISTENT | SPACE_SPREAD;
+  const known = SPACE_PERSISTENT | SPACE_SPREAD | SPACE_RELEASE;
   if (mode > OPEN_ANY || (flags & ~known) !== 0 || name === null || !Number.isSafeInteger(bytes)) return null;
   // Only who asks for a spread space writes this word.
   const pageShift = (flags & SPACE_SPREAD) === 0 ? 0 : request[ARGUMENTS + 20]!;
   if (pageShift !== 0 && (pageShift < 12 || pageShift > 21)) return null;
   if ((flags & SPACE_SPREAD) !== 0 && pageShift === 0) return null;
-  return { mode, persistent: (flags & SPACE_PERSISTENT) !== 0, bytes, name, pageShift };
+  const release = (flags & SPACE_RELEASE) !== 0;
+  if (release && pageShift === 0) return null;
+  const consistency = release ? 'release' : 'sequential';
+  return { mode, persistent: (flags & SPACE_PERSISTENT) !== 0, bytes, name, pageShift, consistency };
 }
 
 /** `at`: among the arguments. */

@@ -15,6 +15,7 @@ import {
   SPACE_NAME_BYTES,
   SPACE_OPEN,
   SPACE_PERSISTENT,
+  SPACE_RELEASE,
   SPACE_SPREAD,
   SPACE_W,
   tablePages,
@@ -121,7 +122,9 @@ export class Tables {
     words[at + SPACE_W.bytesLow] = space.bytes >>> 0;
     words[at + SPACE_W.bytesHigh] = Math.floor(space.bytes / 2 ** 32);
     words[at + SPACE_W.flags] =
-      (space.persistent ? SPACE_PERSISTENT : 0) | (space.spread === null ? 0 : SPACE_SPREAD);
+      (space.persistent ? SPACE_PERSISTENT : 0) |
+      (space.spread === null ? 0 : SPACE_SPREAD) |
+      (space.spread?.consistency === 'release' ? SPACE_RELEASE : 0);
     words[at + SPACE_W.holders] = space.holders.length;
     words[at + SPACE_W.creator] = space.creator.slot;
     words[at + SPACE_W.creatorEpoch] = space.creator.epoch;

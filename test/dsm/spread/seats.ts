@@ -6,6 +6,7 @@ import { LOCKS_BYTES, Locks } from '../../../src/dsm/spread/locks.ts';
 import { locksName } from '../../../src/dsm/spread/locks-name.ts';
 import { SpreadMapping } from '../../../src/dsm/spread/mapping.ts';
 import { type Calls, Seats } from '../../../src/dsm/spread/seats.ts';
+import { NO_EXCHANGE } from '../../../src/dsm/sync/exchange.ts';
 import { SEATS } from '../../../src/dsm/sync/layout.ts';
 import { Synchronization } from '../../../src/dsm/sync/synchronization.ts';
 import { serveSpread } from '../support/spread-member.ts';
@@ -138,6 +139,7 @@ t.test('a page that is lost is an error for everybody, and nothing is taken any 
   const locks = await Locks.open('open', {
     name: 's',
     mapping,
+    exchange: NO_EXCHANGE,
     release: async () => mapping.close(),
     shut: () => mapping.close(),
     waiting: (change) => {

@@ -77,7 +77,7 @@ t.test('orders that cannot be', LIMIT, async (t) => {
   const good: Order = { op: SPREAD.opMap, page: 0, count: 1, right: 2, frame: 0 };
   const bad: Partial<Order>[] = [
     { op: 0 },
-    { op: 6 },
+    { op: 7 },
     { page: 256 },
     { page: -1 },
     { page: 255, count: 2 },
@@ -89,6 +89,7 @@ t.test('orders that cannot be', LIMIT, async (t) => {
     { op: SPREAD.opRestrict, right: 2 },
     { op: SPREAD.opFail, right: 0 },
     { op: SPREAD.opFail, right: 4 },
+    { op: SPREAD.opSynced, right: 3 },
   ];
   const member = await SpreadMember.start(t, served.socket, node.place);
   const kept = new Uint8Array(node.memory.buffer, 0, 4096).slice();

@@ -6,9 +6,12 @@
  */
 import { createInterface } from 'node:readline';
 import { openSpace } from '../../../src/dsm/index.ts';
+import type { Pin } from '../../../src/dsm/spread/pins.ts';
 import type { SpreadSpace } from '../../../src/dsm/spread/space.ts';
 import { createServer, type ServerConfigInput } from '../../../src/host/index.ts';
 import { open } from '../../../src/index.ts';
+import type { Consistency } from '../../../src/memory/layout.ts';
+import { halo } from './halo.ts';
 
 const [role, argument] = process.argv.slice(2) as [string, string];
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -22,12 +25,25 @@ async function member(): Promise<void> {
   const region = await open({ socket: argument, name: `m-${process.pid}`, addresses: [] });
   const held = new Map<string, Disposable>();
   let space: SpreadSpace;
+  let pin: Pin;
   const words = (): Int32Array => new Int32Array(space.buffer);
 
   const deeds: Record<string, (...args: never[]) => unknown> = {
-    open: async (name: string, size: number) => {
-      space = await openSpace(region, name, { size, spread: true, locks: true });
+    open: async (name: string, size: number, consistency: Consistency) => {
+      space = await openSpace(region, name, { size, spread: true, locks: true, consistency });
     },
+    store: (index: number, value: number) => {
+      words()[index] = value;
+    },
+    flush: () => space.flush(),
+    refresh: () => space.refresh(),
+    /** Has a page to write until `unpin`, which says whether it was here all the time. */
+    pin: async (page: number) => {
+      pin = await space.acquire(page * 4096, 4096, 'write');
+    },
+    unpin: () => pin.release(),
+    halo: (me: number, parties: number, rounds: number) => halo(space, me, parties, rounds),
+    counts: () => space.counts(),
     /** Word 0 is the sum of the words 1024 * who: apart only when somebody died between the two. */
     count: async (who: number, rounds: number) => {
       const mutex = space.mutex('count');
@@ -92,6 +108,8 @@ async function member(): Promise<void> {
     close: async () => {
       await space.close();
     },
+    /** Without a word to the space. */
+    leave: () => region.close(),
   };
 
   say({ value: region.slot });

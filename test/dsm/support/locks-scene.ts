@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
+import type { Consistency } from '../../../src/memory/layout.ts';
 import { hostsBinding } from '../../../src/native/hosts-binding.ts';
 import { Authority, withoutOpenssl } from '../../host/hosts/support/certificates.ts';
 import { testFolder } from '../../support/test-folder.ts';
@@ -133,12 +134,21 @@ export class LocksScene {
   }
 
   /** Hosts take as long to find each other as the machine lets them, and members are told so. */
-  async open(name: string, size: number, ...members: readonly Process[]): Promise<void> {
+  open(name: string, size: number, ...members: readonly Process[]): Promise<void> {
+    return this.openAs('sequential', name, size, ...members);
+  }
+
+  async openAs(
+    consistency: Consistency,
+    name: string,
+    size: number,
+    ...members: readonly Process[]
+  ): Promise<void> {
     const deadline = performance.now() + 60_000;
     for (const member of members) {
       for (;;) {
         try {
-          await member.do('open', name, size);
+          await member.do('open', name, size, consistency);
           break;
         } catch (error) {
           const early = (error as { code?: string }).code === 'ERR_IVSHMEM_REFUSED';

@@ -30,7 +30,8 @@ const PAGE = 4096;
 
 async function openSpread(region: Region, where = place): Promise<SpreadSpace> {
   const mapping = await SpreadMapping.open(attachmentOf(region), 'open the space s', where);
-  return new SpreadSpace({ name: 's', created: true, persistent: false, mapping, release: async () => {} });
+  const parts = { name: 's', created: true, persistent: false, consistency: 'sequential' } as const;
+  return new SpreadSpace({ ...parts, mapping, release: async () => {} });
 }
 
 const deflate = promisify(deflateRaw) as (bytes: Uint8Array) => Promise<Buffer>;

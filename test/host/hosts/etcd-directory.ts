@@ -65,6 +65,7 @@ const space = {
   name: 'm',
   bytes: 4096,
   pageShift: 12,
+  consistency: 'sequential' as const,
   persistent: false,
   access: null,
   maker: 'x',

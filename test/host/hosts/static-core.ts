@@ -219,6 +219,7 @@ t.test('hosts find together, and a space is made once', async (t) => {
     name: 'matrix',
     bytes: 1 << 20,
     pageShift: 12,
+    consistency: 'sequential' as const,
     persistent: false,
     access: null,
     maker: 'x',
@@ -260,7 +261,15 @@ t.test('hosts that all want something at once get it in turn, however slow they 
   world.until('all serve', () => serving(world, [0, 1, 2]));
   world.delay = LEASE / 10;
   let done = 0;
-  const space = { region: 'r', bytes: 4096, pageShift: 12, persistent: true, access: null, maker: 'x' };
+  const space = {
+    region: 'r',
+    bytes: 4096,
+    pageShift: 12,
+    consistency: 'sequential' as const,
+    persistent: true,
+    access: null,
+    maker: 'x',
+  };
   const begun = world.now;
   for (const host of world.hosts) {
     const next = (n: number): void => {
@@ -353,6 +362,7 @@ t.test('whatever happens: never left out while the lease runs, epochs grow, a ma
           name,
           bytes: 4096,
           pageShift: 12,
+          consistency: 'sequential' as const,
           persistent: true,
           access: null,
           maker: 'x',

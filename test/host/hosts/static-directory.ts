@@ -63,7 +63,16 @@ t.test('three hosts agree, and remember when they were all off', async (t) => {
   );
   // Longer than one text.
   const access = Array.from({ length: 60 }, (_, i) => `${'host'.repeat(200)}-${i}`);
-  const space = { region: 'r', name: 'm', bytes: 4096, pageShift: 12, persistent: true, access, maker: 'x' };
+  const space = {
+    region: 'r',
+    name: 'm',
+    bytes: 4096,
+    pageShift: 12,
+    consistency: 'sequential' as const,
+    persistent: true,
+    access,
+    maker: 'x',
+  };
   const decided = await first.directories[2]!.change(create(space), 10_000);
   t.match(findSpace(decided!, 'r', 'm'), { id: 1, name: 'm' });
   await until('all know the space', () => first.directories.every((one) => one.decided.spaces.length === 1));
@@ -134,6 +143,7 @@ t.test('without its disk a host stops to take part', async (t) => {
     name: 'm',
     bytes: 4096,
     pageShift: 12,
+    consistency: 'sequential' as const,
     persistent: true,
     access: null,
     maker: 'x',

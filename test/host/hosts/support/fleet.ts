@@ -8,6 +8,7 @@ import type { Test } from 'tap';
 import { openSpace, type SpreadSpace } from '../../../../src/dsm/index.ts';
 import { isIvshmemError } from '../../../../src/errors/index.ts';
 import { open, type Region } from '../../../../src/index.ts';
+import type { Consistency } from '../../../../src/memory/layout.ts';
 import { until } from '../../../support/protocol/until.ts';
 import { testFolder } from '../../../support/test-folder.ts';
 import { Authority } from './certificates.ts';
@@ -138,12 +139,17 @@ export async function said(child: ChildProcess): Promise<string> {
 }
 
 /** A space of which hosts say that they are not there yet: they take as long to find each other as the machine lets them. */
-export async function opened(region: Region, name: string, size: number): Promise<SpreadSpace> {
+export async function opened(
+  region: Region,
+  name: string,
+  size: number,
+  consistency: Consistency = 'sequential',
+): Promise<SpreadSpace> {
   let space: SpreadSpace | null = null;
   await until(
     `the space ${name} is there`,
     async () => {
-      space = await openSpace(region, name, { size, spread: true }).catch((error: unknown) => {
+      space = await openSpace(region, name, { size, spread: true, consistency }).catch((error: unknown) => {
         const later = ['REFUSED', 'PAGES_FENCED', 'SERVER_SILENT'].some((code) =>
           isIvshmemError(error, `ERR_IVSHMEM_${code}` as never),
         );

@@ -1,0 +1,141 @@
+/** Spaces with release consistency, of servers of a list that are processes: what they agree on, and what is left when one is killed. */
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
+import { isIvshmemError } from '../../../src/errors/index.ts';
+import { runToEnd } from '../../support/native-build.ts';
+import { until } from '../../support/protocol/until.ts';
+import { Fleet, opened } from './support/fleet.ts';
+import { load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
+const SIZE = 64 * PAGE;
+const skip = withoutHosts() ?? false;
+const LIMIT = { skip, timeout: 170_000 };
+const [A, B, C] = [0, 1, 2];
+
+t.test('all hosts know of a space which consistency it has', LIMIT, async (t) => {
+  const fleet = new Fleet(t, 2, { lease: 30 });
+  await fleet.start(A, B);
+  const [a, b] = [await fleet.member(A), await fleet.member(B)];
+  const mine = await opened(a, 'grid', SIZE, 'release');
+  t.equal(mine.consistency, 'release');
+  await opened(b, 'other', SIZE);
+  const differs = (consistency: string): { code: string; message: RegExp } => ({
+    code: 'ERR_IVSHMEM_SPREAD_DIFFERS',
+    message: new RegExp(`its consistency is '${consistency}'`),
+  });
+  for (const region of [a, b]) {
+    await t.rejects(openSpace(region, 'grid', { size: SIZE, spread: true }), differs('release'));
+    const release = { size: SIZE, spread: true, consistency: 'release' } as const;
+    await t.rejects(openSpace(region, 'other', release), differs('sequential'));
+  }
+  const theirs = await openSpace(b, 'grid', { spread: true, consistency: 'release' });
+  t.equal(theirs.consistency, 'release', 'it is not said by who opens it, but by the space');
+
+  const options = 'ERR_IVSHMEM_SPACE_OPTIONS';
+  const wrong = 'weak' as 'release';
+  await t.rejects(openSpace(a, 'x', { size: 1, spread: true, consistency: wrong }), { code: options });
+  await t.rejects(openSpace(a, 'x', { size: 1, consistency: 'release' }), { code: options });
+
+  const words = ['--import', 'tsx', MAIN, 'dsm', 'status', '--socket', fleet.sockets[B]!];
+  const node = ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath];
+  const { output } = await runToEnd('env', [...node, ...words], 60_000);
+  t.match(output, /space grid: 64 pages of 4 KiB, release consistency/);
+  t.match(output, /space other: 64 pages of 4 KiB, sequential consistency/);
+  await mine.close();
+  await theirs.close();
+});
+
+/** Adds to a word of its own in pages that others store to as well, flushes and refreshes, and keeps what went wrong. */
+class Writer {
+  rounds = 0;
+  readonly errors: string[] = [];
+  /** What was not as it had been left. */
+  wrong = 0;
+  #on = true;
+  readonly #ended: Promise<void>;
+
+  constructor(space: SpreadSpace, pages: readonly number[], word: number) {
+    this.#ended = this.#run(space, pages, word);
+  }
+
+  async stop(): Promise<void> {
+    this.#on = false;
+    await this.#ended;
+  }
+
+  async #run(space: SpreadSpace, pages: readonly number[], word: number): Promise<void> {
+    while (this.#on) {
+      try {
+        for (const page of pages) {
+          using _ = await space.acquire(page * PAGE, PAGE, 'write');
+          const words = new Uint32Array(space.buffer, page * PAGE, PAGE / 4);
+          if (words[word] !== this.rounds) this.wrong++;
+          words[word] = this.rounds + 1;
+        }
+        this.rounds++;
+        await space.flush();
+        await space.refresh();
+      } catch (error) {
+        this.errors.push((error as NodeJS.ErrnoException).code ?? String(error));
+        if (!isIvshmemError(error, 'ERR_IVSHMEM_PAGES_LOST')) return;
+      }
+    }
+  }
+}
+
+t.test('kill -9 of a server while all hosts store to the same pages', LIMIT, async (t) => {
+  const fleet = new Fleet(t, 3, { lease: 15 });
+  await fleet.start(A, B, C);
+  const regions = await Promise.all([A, B, C].map((host) => fleet.member(host)));
+  const [a, b, c] = (await Promise.all(regions.map((region) => opened(region, 'grid', SIZE, 'release')))) as [
+    SpreadSpace,
+    SpreadSpace,
+    SpreadSpace,
+  ];
+  // Page p has its home on host p mod 3.
+  const [ofA, ofB, ofC] = [30, 31, 32];
+  await store(a, ofC, 5);
+  await store(b, ofA, 6);
+  await Promise.all([a.flush(), b.flush()]);
+  // A flush is of all that its host has.
+  await store(a, ofC, 7);
+  const [one, two] = [new Writer(b, [ofB, ofC], 1), new Writer(c, [ofB, ofC], 2)];
+  const third = new Writer(a, [ofB], 3);
+  const writers = [one, two, third];
+  const begun = (): boolean =>
+    writers.some(({ errors }) => errors.length > 0) || writers.every(({ rounds }) => rounds > 10);
+  await until('all go on', begun, 60);
+  t.same(
+    writers.flatMap(({ errors }) => errors),
+    [],
+  );
+  await store(b, ofA, 8);
+  await fleet.end(A, 'SIGKILL');
+  t.equal((await outcome(c, ofA)).is, 'ERR_IVSHMEM_PAGES_LOST', 'pages of its home are gone');
+  const rounds = [one, two].map((writer) => writer.rounds);
+  await until(
+    'the others go on',
+    () => [one, two].every((writer, i) => writer.rounds > rounds[i]! + 10),
+    120,
+  );
+  for (const writer of [one, two, third]) await writer.stop();
+  t.same([one.wrong, two.wrong], [0, 0], 'nothing of theirs was lost, and nothing older came back');
+  t.same(
+    one.errors,
+    ['ERR_IVSHMEM_PAGES_LOST'],
+    'who had stored to such a page without a flush is told, once',
+  );
+  t.same(two.errors, [], 'and nobody else');
+  await Promise.all([b.flush(), c.flush()]);
+  await Promise.all([b.refresh(), c.refresh()]);
+  for (const space of [b, c]) {
+    t.equal(await load(space, ofC), 7, 'what the dead host had released');
+    for (const page of [ofB, ofC]) {
+      using _ = await space.acquire(page * PAGE, PAGE, 'read');
+      const words = new Uint32Array(space.buffer, page * PAGE, 3);
+      t.same([words[1], words[2]], [one.rounds, two.rounds]);
+    }
+  }
+});
