@@ -19,7 +19,12 @@ t.test('kill -9 of a server under load, at once started again', LIMIT, async (t)
   );
   for (let page = 10; page < 20; page++) await store(b!, page, 100 + page);
   for (let page = 10; page < 15; page++) t.equal(await load(c!, page), 100 + page);
-  const loads = [new Load(b!, 30, 1), new Load(c!, 31, 1), new Load(b!, 32, 1), new Load(c!, 32, 2)];
+  const loads = [
+    new Load(t, b!, 30, 1),
+    new Load(t, c!, 31, 1),
+    new Load(t, b!, 32, 1),
+    new Load(t, c!, 32, 2),
+  ];
   const storer = await fleet.storer(A, 'grid', SIZE);
 
   await fleet.end(A, 'SIGKILL');
@@ -56,7 +61,7 @@ t.test('one that ends in good order is not waited for', LIMIT, async (t) => {
     [A, B].map(async (host) => opened(await fleet.member(host), 'grid', SIZE)),
   );
   for (let page = 10; page < 20; page++) await store(a!, page, 100 + page);
-  const loads = [new Load(a!, 30, 1), new Load(b!, 31, 1), new Load(b!, 32, 1)];
+  const loads = [new Load(t, a!, 30, 1), new Load(t, b!, 31, 1), new Load(t, b!, 32, 1)];
   const member = await fleet.program(C, 'grid', SIZE, 'acquire');
   const told = said(member);
   await fleet.end(C, 'SIGTERM');

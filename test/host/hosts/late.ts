@@ -2,7 +2,7 @@
 import t from 'tap';
 import { until } from '../../support/protocol/until.ts';
 import { Fleet, opened } from './support/fleet.ts';
-import { Load, load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { Load, load, outcome, PAGE, standStill, store, withoutHosts } from './support/scenes.ts';
 
 const SIZE = 64 * PAGE;
 const skip = withoutHosts() ?? false;
@@ -38,10 +38,10 @@ t.test('a member that stands still is evicted, and the others go on', LIMIT, asy
   );
   await store(a!, 0, 5);
   const member = await fleet.program(A, 'grid', SIZE, 'acquire');
-  member.kill('SIGSTOP');
+  await standStill(member);
   // Until it is known that it has let go, nobody has that page; all others they have.
   const wanted = outcome(b!, 0);
-  const loads = [new Load(a!, 30, 1), new Load(b!, 31, 1)];
+  const loads = [new Load(t, a!, 30, 1), new Load(t, b!, 31, 1)];
   const view = await (await fleet.member(A)).membership();
   await until('it is evicted', () => view.get('acquire') === null, 90);
   const rounds = loads.map((one) => one.rounds);

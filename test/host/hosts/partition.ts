@@ -54,7 +54,12 @@ t.test(
     const c = await opened(cutOff, 'grid', SIZE);
     for (let page = 10; page < 20; page++) await store(a, page, 100 + page);
     for (let page = 10; page < 15; page++) t.equal(await load(c, page), 100 + page);
-    const loads = [new Load(a, 30, 1), new Load(b, 31, 1), new Load(a, 32, 1), new Load(b, 32, 2)];
+    const loads = [
+      new Load(t, a, 30, 1),
+      new Load(t, b, 31, 1),
+      new Load(t, a, 32, 1),
+      new Load(t, b, 32, 2),
+    ];
     const other = await opened(cutOff, 'other', SIZE);
     await store(other, 0, 1);
     await opened(majority, 'other', SIZE);

@@ -1,6 +1,6 @@
 /** Spaces with release consistency, of servers of a list that are processes: what they agree on, and what is left when one is killed. */
 import { fileURLToPath } from 'node:url';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
 import { isIvshmemError } from '../../../src/errors/index.ts';
 import { runToEnd } from '../../support/native-build.ts';
@@ -56,9 +56,13 @@ class Writer {
   #on = true;
   readonly #ended: Promise<void>;
 
-  constructor(space: SpreadSpace, pages: readonly number[], word: number, before?: Writer) {
+  /** Ends with the test, however that ends. */
+  constructor(t: Test, space: SpreadSpace, pages: readonly number[], word: number, before?: Writer) {
     this.rounds = before?.rounds ?? 0;
     this.#ended = this.#run(space, pages, word);
+    t.teardown(() => {
+      this.#on = false;
+    });
   }
 
   async stop(): Promise<void> {
@@ -102,8 +106,8 @@ t.test('kill -9 of a server while all hosts store to the same pages', LIMIT, asy
   await Promise.all([a.flush(), b.flush()]);
   // A flush is of all that its host has.
   await store(a, ofC, 7);
-  const [one, two] = [new Writer(b, [ofB, ofC], 1), new Writer(c, [ofB, ofC], 2)];
-  const third = new Writer(a, [ofB], 3);
+  const [one, two] = [new Writer(t, b, [ofB, ofC], 1), new Writer(t, c, [ofB, ofC], 2)];
+  const third = new Writer(t, a, [ofB], 3);
   const writers = [one, two, third];
   const begun = (): boolean =>
     writers.some(({ errors }) => errors.length > 0) || writers.every(({ rounds }) => rounds > 10);
@@ -119,7 +123,7 @@ t.test('kill -9 of a server while all hosts store to the same pages', LIMIT, asy
   const lost = { code: 'ERR_IVSHMEM_PAGES_LOST' };
   await t.rejects(b.flush(), lost, 'who had stored to such a page without a flush is told');
   await t.resolves(b.flush(), 'once');
-  const again = new Writer(b, [ofB, ofC], 1, one);
+  const again = new Writer(t, b, [ofB, ofC], 1, one);
   t.equal((await outcome(c, ofA)).is, 'ERR_IVSHMEM_PAGES_LOST', 'pages of its home are gone');
   const left = [again, two];
   const rounds = left.map((writer) => writer.rounds);

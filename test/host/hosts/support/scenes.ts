@@ -1,9 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Test } from 'tap';
 import type { SpreadSpace } from '../../../../src/dsm/index.ts';
 import { hostsBinding } from '../../../../src/native/hosts-binding.ts';
+import { until } from '../../../support/protocol/until.ts';
 import { withoutOpenssl } from './certificates.ts';
 
 export const PAGE = 4096;
@@ -26,8 +28,12 @@ export class Load {
   #on = true;
   readonly #ended: Promise<void>;
 
-  constructor(space: SpreadSpace, page: number, word: number) {
+  /** Ends with the test, however that ends. */
+  constructor(t: Test, space: SpreadSpace, page: number, word: number) {
     this.#ended = this.#run(space, page, word);
+    t.teardown(() => {
+      this.#on = false;
+    });
   }
 
   async stop(): Promise<void> {
@@ -78,6 +84,15 @@ export async function outcome(
 /** When a storer could store last (Fleet.storer). */
 export function lastStore(file: string): bigint {
   return readFileSync(file).readBigUInt64LE();
+}
+
+/** Stops a program. Resolves when none of its threads runs any more: the signal is only on its way to them when it is sent. */
+export async function standStill(child: ChildProcess): Promise<void> {
+  const tasks = `/proc/${child.pid}/task`;
+  const stands = (task: string): boolean =>
+    / T /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1').replace(/^.*\)/s, ''));
+  child.kill('SIGSTOP');
+  await until('it stands still', () => readdirSync(tasks).every(stands));
 }
 
 /** How a program ended. */
