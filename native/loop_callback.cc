@@ -26,7 +26,7 @@ bool LoopCallback::Invoke(const double* numbers, size_t count, bool as_booleans)
   napi_value self = nullptr;
   napi_value function = nullptr;
   napi_value result = nullptr;
-  std::array<napi_value, 2> arguments{};
+  std::array<napi_value, 3> arguments{};
   bool ready = count <= arguments.size() && context_ != nullptr &&
                napi_get_reference_value(env_, self_, &self) == napi_ok && self != nullptr &&
                napi_get_reference_value(env_, function_, &function) == napi_ok && function != nullptr;

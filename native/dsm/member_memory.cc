@@ -34,11 +34,21 @@ using dsm::Right;
 constexpr double kMostMs = 3'600'000;
 constexpr uint64_t kMs = 1'000'000;
 
-/** What acquisitions ended with, from the service's thread to the loop. Outlives the object: the service may
- * be about to report. */
+/** What an acquisition, or another thing that was asked for, ended with; of which page that is so, or -1. */
+struct Ended {
+  uint32_t ticket;
+  Outcome outcome;
+  double page;
+};
+
+double PageNumber(dsm::PageId page) {
+  return page == dsm::MemberSpace::kNoPage ? -1 : static_cast<double>(page);
+}
+
+/** From the service's thread to the loop. Outlives the object: the service may be about to report. */
 struct Reports {
   std::mutex mutex;
-  std::vector<std::pair<uint32_t, Outcome>> ended;
+  std::vector<Ended> ended;
   std::vector<uint64_t> called;
   uv_async_t* async = nullptr;
 };
@@ -115,9 +125,9 @@ class SpreadMemory final : public Closable {
     options.generation = static_cast<uint32_t>(number("generation", 1, UINT32_MAX));
     options.pin_ns = number("pinMs", 0, kMostMs) * kMs;
     options.patience_ns = number("patienceMs", 1, kMostMs) * kMs;
-    options.report = [reports = reports_](uint32_t ticket, Outcome outcome) {
+    options.report = [reports = reports_](uint32_t ticket, Outcome outcome, dsm::PageId page) {
       const std::lock_guard lock(reports->mutex);
-      reports->ended.emplace_back(ticket, outcome);
+      reports->ended.push_back({ticket, outcome, PageNumber(page)});
       if (reports->async != nullptr) uv_async_send(reports->async);
     };
     options.whole = from.Get("whole").ToBoolean();
@@ -173,6 +183,19 @@ class SpreadMemory final : public Closable {
     result.Set("pages", static_cast<double>(shape.pages));
     result.Set("frames", static_cast<double>(shape.frames));
     return result;
+  }
+
+  Napi::Value EndedBy(const Napi::CallbackInfo& info) {
+    Napi::Value ended = info.Env().Null();
+    if (!space_) return ended;
+    service().With([&] {
+      if (!space_->stopped()) return;
+      Napi::Object result = Napi::Object::New(info.Env());
+      result.Set("outcome", Napi::Number::New(info.Env(), static_cast<double>(space_->why())));
+      result.Set("page", Napi::Number::New(info.Env(), PageNumber(space_->why_page())));
+      ended = result;
+    });
+    return ended;
   }
 
   Napi::Value Acquire(const Napi::CallbackInfo& info) {
@@ -252,7 +275,7 @@ class SpreadMemory final : public Closable {
     if (!space_) ThrowType(info.Env(), "the memory is closed");
     const auto done = [reports = reports_, ticket](Outcome outcome) {
       const std::lock_guard lock(reports->mutex);
-      reports->ended.emplace_back(ticket, outcome);
+      reports->ended.push_back({ticket, outcome, -1});
       if (reports->async != nullptr) uv_async_send(reports->async);
     };
     service().With([&] { space_->Sync(kind, done, MemberService::Now()); });
@@ -294,7 +317,7 @@ class SpreadMemory final : public Closable {
   static void OnAsync(uv_async_t* handle) { static_cast<SpreadMemory*>(handle->data)->Deliver(); }
 
   void Deliver() {
-    std::vector<std::pair<uint32_t, Outcome>> ended;
+    std::vector<Ended> ended;
     std::vector<uint64_t> called;
     {
       const std::lock_guard lock(reports_->mutex);
@@ -302,11 +325,13 @@ class SpreadMemory final : public Closable {
       called.swap(reports_->called);
     }
     // A callback may close this object.
-    for (size_t i = 0; i < ended.size() && async_; i++)
-      on_event_.Call({static_cast<double>(ended[i].first), static_cast<double>(ended[i].second)});
+    for (size_t i = 0; i < ended.size() && async_; i++) {
+      const auto& [ticket, outcome, page] = ended[i];
+      on_event_.Call({static_cast<double>(ticket), static_cast<double>(outcome), page});
+    }
     // Of a party 46 bits matter: 6 for the node, 8 for the slot, 32 for the opening.
     for (size_t i = 0; i < called.size() && async_; i++)
-      on_event_.Call({-1, static_cast<double>(called[i] & ((uint64_t{1} << 46) - 1))});
+      on_event_.Call({-1, static_cast<double>(called[i] & ((uint64_t{1} << 46) - 1)), -1});
   }
 
   AddonData& data_;
@@ -332,6 +357,7 @@ void DefineSpreadMemory(Napi::Env env, Napi::Object exports) {
   exports.Set(
       "SpreadMemory",
       W::Define(env, {W::Getter<&S::MappingOf>("mapping"), W::Getter<&S::Shape>("shape"),
+                      W::Getter<&S::EndedBy>("endedBy"),
                       W::Method<&S::Acquire>("acquire"), W::Method<&S::Release>("release"),
                       W::Method<&S::Hint>("hint"), W::Method<&S::Counts>("counts"), W::Method<&S::Has>("has"),
                       W::Method<&S::Call>("call"), W::Method<&S::Flush>("flush"),

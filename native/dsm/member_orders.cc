@@ -224,7 +224,7 @@ void MemberSpace::Set(PageId first, uint64_t count, Right right) {
 void MemberSpace::Fail(PageId first, uint64_t count, Outcome why) {
   counts_.failed += count;
   if (why == Outcome::kFenced) why = FencedWhy();
-  if (options_.whole) return Stop(why, true);
+  if (options_.whole) return Stop(why, true, first);
   std::fill_n(asked_.begin() + static_cast<ptrdiff_t>(first), count, Right::kNone);
   std::erase_if(waiters_, [&](const Waiter& waiter) {
     // One whose access the mapping allows by now has what it wants.
@@ -234,7 +234,7 @@ void MemberSpace::Fail(PageId first, uint64_t count, Outcome why) {
   });
   std::erase_if(holds_, [&](const Hold& hold) {
     if (hold.done || !Overlap(first, count, hold.first + hold.pinned, hold.count - hold.pinned)) return false;
-    Report(hold.ticket, why);
+    Report(hold.ticket, why, std::max(first, hold.first + hold.pinned));
     return true;
   });
 }

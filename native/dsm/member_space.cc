@@ -287,7 +287,9 @@ void MemberSpace::Synced(uint64_t ticket, Outcome outcome) {
   done(outcome == Outcome::kFenced ? FencedWhy() : outcome);
 }
 
-void MemberSpace::Report(uint32_t ticket, Outcome outcome) { options_.report(ticket, outcome); }
+void MemberSpace::Report(uint32_t ticket, Outcome outcome, PageId page) {
+  options_.report(ticket, outcome, page);
+}
 
 Outcome MemberSpace::FencedWhy() const { return rings_.Removed() ? Outcome::kRemoved : Outcome::kFenced; }
 
@@ -295,13 +297,14 @@ Outcome MemberSpace::FencedWhy() const { return rings_.Removed() ? Outcome::kRem
 // it.
 void MemberSpace::Broken() { Stop(Outcome::kNonsense, rings_.gone()); }
 
-void MemberSpace::Stop(Outcome why, bool zeros) {
+void MemberSpace::Stop(Outcome why, bool zeros, PageId page) {
   zeros |= options_.whole;
   if (stopped_ && (zeros_ || !zeros)) return;
   const bool first = !stopped_;
   stopped_ = true;
   zeros_ = zeros;
   why_ = first ? why : why_;
+  why_page_ = first ? page : why_page_;
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   // Over all of it at once: needs no further mapping, so that it does not fail for the number of them.
   mmap(options_.base, options_.length, zeros ? PROT_READ | PROT_WRITE : PROT_NONE, flags, -1, 0);
@@ -312,9 +315,9 @@ void MemberSpace::Stop(Outcome why, bool zeros) {
   if (!first) return;
   mapped_ = 0;
   const bool told = opening_ != 0 || why == Outcome::kSilent || why == Outcome::kRemoved || options_.whole;
-  if (told) Report(0, why);
+  if (told) Report(0, why, page);
   for (const Hold& hold : holds_)
-    if (!hold.done) Report(hold.ticket, why);
+    if (!hold.done) Report(hold.ticket, why, page);
   for (const Syncing& sync : std::exchange(syncs_, {})) sync.done(why);
   holds_.clear();
   deferred_.clear();

@@ -41,6 +41,8 @@ struct MemberCounts {
 
 class MemberSpace {
  public:
+  static constexpr PageId kNoPage = UINT64_MAX;
+
   struct Options {
     std::byte* base = nullptr;  // of the reservation: whole pages of the space, not accessible
     uint64_t length = 0;
@@ -52,8 +54,9 @@ class MemberSpace {
     // A page that fails takes all of it away: the whole range shows zeros from then on, so that no access
     // ends the process.
     bool whole = false;
-    // Called with the service's lock held. Ticket 0: the space was opened, or has ended by itself.
-    std::function<void(uint32_t ticket, Outcome outcome)> report;
+    // Called with the service's lock held. Ticket 0: the space was opened, or has ended by itself. `page`: of
+    // which that is so, or kNoPage.
+    std::function<void(uint32_t ticket, Outcome outcome, PageId page)> report;
     // A party is gone; 0: somebody called, look again.
     std::function<void(uint64_t party)> called;
   };
@@ -91,11 +94,15 @@ class MemberSpace {
   void Sync(SyncKind kind, std::function<void(Outcome)> done, uint64_t now);
   // No mapping of the region is left when this returns. `zeros`: the range reads as zeros from now on, and
   // threads that wait go on; otherwise they fail.
-  void Stop(Outcome why, bool zeros);
+  // `page`: the one that this is about.
+  void Stop(Outcome why, bool zeros, PageId page = kNoPage);
 
   const MemberCounts& counts() const { return counts_; }
   const Shape& shape() const { return shape_; }
   bool stopped() const { return stopped_; }
+  // Why it was stopped, and because of which page, or kNoPage.
+  Outcome why() const { return why_; }
+  PageId why_page() const { return why_page_; }
   // Threads that waited when it was stopped, or came later.
   uint64_t late() const { return late_; }
 
@@ -168,7 +175,7 @@ class MemberSpace {
   // The node owes something.
   bool outstanding() const;
   Outcome FencedWhy() const;
-  void Report(uint32_t ticket, Outcome outcome);
+  void Report(uint32_t ticket, Outcome outcome, PageId page = kNoPage);
   void Broken();
   std::byte* at(PageId page) const { return options_.base + (page << shape_.page_shift); }
 
@@ -202,6 +209,7 @@ class MemberSpace {
   uint64_t late_ = 0;
   bool stopped_ = false;
   Outcome why_ = Outcome::kClosed;
+  PageId why_page_ = kNoPage;
   bool zeros_ = false;
   MemberCounts counts_;
 };

@@ -42,7 +42,7 @@ class Member {
     options.generation = ++generations;
     options.pin_ns = pin_ms * 1'000'000;
     options.patience_ns = 60'000'000'000;
-    options.report = [this](uint32_t ticket, Outcome outcome) {
+    options.report = [this](uint32_t ticket, Outcome outcome, PageId) {
       const std::lock_guard lock(mutex_);
       reports_[ticket] = outcome;
     };
@@ -143,7 +143,7 @@ struct Played {
     options.generation = 7;
     options.pin_ns = 60'000 * kMs;
     options.patience_ns = patience_ms * kMs;
-    options.report = [this](uint32_t ticket, Outcome outcome) { reports[ticket] = outcome; };
+    options.report = [this](uint32_t ticket, Outcome outcome, PageId) { reports[ticket] = outcome; };
     auto space = std::make_unique<MemberSpace>(
         options, *shape, MemberRings(node.base, *shape, kSlot, {nullptr, 0, node.bell}), queue);
     space->Open(now);

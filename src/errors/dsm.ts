@@ -94,7 +94,7 @@ export const dsmErrors = {
   },
   ERR_IVSHMEM_PAGES_LOST: {
     attempted: '{operation} in the region {on}',
-    why: 'the only copy of a page was on a host that is gone',
+    why: 'the only copy of {page} was on a host that is gone',
     remedy: 'Make the data anew in another space, or from where it came. A lost page stays lost.',
     kind: 'failure',
   },

@@ -118,7 +118,7 @@ export interface Binding {
   /** Ticket -1 of onEvent is a call: the second number is the party that is gone, or 0: look again at what is waited for. */
   readonly SpreadMemory: new (
     options: SpreadMemoryOptions,
-    onEvent: (ticket: number, outcome: number) => void,
+    onEvent: (ticket: number, outcome: number, page: number) => void,
   ) => SpreadMemory;
   /** The numbers of native/dsm/shared_layout.h, compared with src/dsm/spread/layout.ts by a test. */
   readonly spreadAbi: Readonly<Record<string, number>>;

@@ -47,13 +47,16 @@ export const SPREAD_OUTCOMES = [
  * that the mapping does not allow waits in a signal handler until the page is there. The first one installs that handler (SIGSEGV), which
  * passes on what is not its own. Throws a RangeError for a control part or numbers that make no sense.
  *
- * `onEvent` is called with ticket 0 when the node knows of it, then once for each acquisition, flush and refresh. Unref'ed.
+ * `onEvent` is called with ticket 0 when the node knows of it, then once for each acquisition, flush and refresh; `page` is the one that an
+ * outcome other than done is about, or -1. Unref'ed.
  */
 export interface SpreadMemory {
   /** Close it after this one. */
   readonly mapping: Mapping;
   /** null once closed. */
   readonly shape: { readonly pageBytes: number; readonly pages: number; readonly frames: number } | null;
+  /** Why it has ended by itself, an index of SPREAD_OUTCOMES, and because of which page, or -1; null while it has not, and once closed. */
+  readonly endedBy: { readonly outcome: number; readonly page: number } | null;
   /** Has pages [first, first + count) here at the same time, until released; ends in onEvent(ticket, outcome). */
   acquire(ticket: number, first: number, count: number, write: boolean): void;
   /** Whether the pages were held until now; ends one that is under way too, without an event. */

@@ -94,7 +94,7 @@ export class SpreadMapping implements Calls {
             patienceMs: place.patienceMs ?? PATIENCE_MS,
             whole: place.whole ?? false,
           },
-          (ticket, outcome) => this.#pins.event(ticket, outcome),
+          (ticket, outcome, page) => this.#pins.event(ticket, outcome, page),
         );
         // UIO does not ask before an unplug: until it is heard of, who looks finds zeros.
         if (device.kind === 'uio') memory.mapping.guard();
@@ -198,6 +198,11 @@ export class SpreadMapping implements Calls {
     return () => {
       this.#pins.onEnded = () => {};
     };
+  }
+
+  /** Why it has ended by itself, also before `onEnded` hears of it; null: it has not. */
+  get ended(): IvshmemError | null {
+    return this.#pins.ended;
   }
 
   /** Calls back when the space was removed: its memory is not touched from here any more. */

@@ -57,6 +57,14 @@ export class Pins {
     await this.#wait(operation, ticket, () => begin(ticket));
   }
 
+  /** Why the memory has ended by itself; null: it has not, as far as is known. */
+  get ended(): IvshmemError | null {
+    const by = this.#memory.endedBy;
+    return by === null
+      ? null
+      : this.#error(SPREAD_OUTCOMES[by.outcome] ?? 'nonsense', 'use a space', by.page);
+  }
+
   /** Throws the error that an outcome is. */
   check(operation: string, outcome: number): void {
     const name = SPREAD_OUTCOMES[outcome] ?? 'nonsense';
@@ -69,7 +77,7 @@ export class Pins {
   }
 
   /** For SpreadMemory. */
-  event(ticket: number, outcome: number): void {
+  event(ticket: number, outcome: number, page = -1): void {
     if (ticket === -1) {
       this.onCalled(outcome);
       return;
@@ -78,13 +86,13 @@ export class Pins {
     const name = SPREAD_OUTCOMES[outcome] ?? 'nonsense';
     if (waiting === undefined) {
       if (ticket !== 0 || this.#closed) return;
-      this.onEnded(this.#error(name, 'use a space'));
+      this.onEnded(this.#error(name, 'use a space', page));
       if (name === 'removed') this.onRemoved();
       return;
     }
     this.#waiting.delete(ticket);
     if (name === 'done') waiting.resolve();
-    else waiting.reject(this.#error(name, waiting.operation));
+    else waiting.reject(this.#error(name, waiting.operation, page));
   }
 
   /** Whoever waits is told. Idempotent. */
@@ -107,11 +115,14 @@ export class Pins {
     });
   }
 
-  #error(outcome: (typeof SPREAD_OUTCOMES)[number], operation: string): IvshmemError {
+  #error(outcome: (typeof SPREAD_OUTCOMES)[number], operation: string, page = -1): IvshmemError {
     const params = { operation, on: this.#on };
     switch (outcome) {
       case 'lost':
-        return new IvshmemError('ERR_IVSHMEM_PAGES_LOST', params);
+        return new IvshmemError('ERR_IVSHMEM_PAGES_LOST', {
+          ...params,
+          page: page < 0 ? 'a page' : `page ${page} of the space`,
+        });
       case 'fenced':
         return new IvshmemError('ERR_IVSHMEM_PAGES_FENCED', params);
       case 'removed':
