@@ -1,8 +1,9 @@
 import { IvshmemError } from '../../errors/index.ts';
 import type { Exchange } from '../sync/exchange.ts';
-import { SYNC_BYTES } from '../sync/layout.ts';
+import { INDEX_W, LIVES_W, SEATS_W, SYNC_BYTES } from '../sync/layout.ts';
 import { type Moving, Synchronization } from '../sync/synchronization.ts';
 import type { SpreadMapping } from './mapping.ts';
+import type { Pin } from './pins.ts';
 import { Seats } from './seats.ts';
 
 /** Pages of the smallest size: a lock that is passed between hosts takes its page along. */
@@ -12,6 +13,16 @@ const PAGE = 2 ** LOCKS_PAGE_SHIFT;
 /** Lives, index and seats: what every object needs to look at, and what hardly ever changes. */
 const COMMON_BYTES = 3 * PAGE;
 const pageOf = (offset: number): number => offset - (offset % PAGE);
+/**
+ * What opening stores to, its life and its seat, and copies of all the rest: a page that is taken to write is on no other host any more, and
+ * goes with this one if it dies.
+ */
+const OPENING = [
+  { offset: LIVES_W * 4, length: PAGE, access: 'write' },
+  { offset: INDEX_W * 4, length: PAGE, access: 'read' },
+  { offset: SEATS_W * 4, length: PAGE, access: 'write' },
+  { offset: COMMON_BYTES, length: LOCKS_BYTES - COMMON_BYTES, access: 'read' },
+] as const;
 
 /** As Synchronization has it: those who wait look again without being woken. */
 const LOOK_AGAIN_MS = 500;
@@ -49,17 +60,23 @@ export class Locks implements Moving {
   /** Rejects with what SpreadMapping.acquire does, and ERR_IVSHMEM_SPREAD_SEATS. */
   static async open(operation: string, parts: LocksParts): Promise<Locks> {
     const { mapping } = parts;
-    const pin = await mapping.acquire(operation, 0, LOCKS_BYTES, 'write');
-    const locks = new Locks(parts);
+    const pins: Pin[] = [];
+    let locks: Locks | null = null;
     try {
+      mapping.hint(operation, 0, LOCKS_BYTES, 'will-read');
+      // In the order of addresses: then no two wait for each other.
+      for (const { offset, length, access } of OPENING)
+        pins.push(await mapping.acquire(operation, offset, length, access));
+      locks = new Locks(parts);
       // Had it ended before, what was just written would have gone to memory that nobody else sees.
       (await mapping.acquire(operation, 0, LOCKS_BYTES, 'read')).release();
+      locks.#seats.callAll();
       return locks;
     } catch (error) {
-      locks.#stop(false);
+      if (locks !== null) locks.#stop(false);
       throw error;
     } finally {
-      pin.release();
+      for (const pin of pins) pin.release();
     }
   }
 
@@ -72,12 +89,18 @@ export class Locks implements Moving {
     const waiting = (change: 1 | -1): void => parts.waiting(change);
     this.synchronization = new Synchronization(memory, waiting, LOOK_AGAIN_MS, this);
     mapping.onEnded((cause) => this.synchronization.fail(cause));
-    this.#timer = setInterval(() => {
-      if (mapping.usable) mapping.hint('copy', 0, LOCKS_BYTES, 'will-read');
-    }, COPY_MS).unref();
+    this.#timer = setInterval(() => this.#copy(), COPY_MS).unref();
+    // Somebody has changed something.
+    this.#seats.onWake(() => this.#copy());
   }
 
-  gone(cause?: Error): Error {
+  #copy(): void {
+    const { mapping } = this.#parts;
+    if (mapping.usable) mapping.hint('copy', 0, LOCKS_BYTES, 'will-read');
+  }
+
+  gone(heard?: Error): Error {
+    const cause = heard ?? this.#parts.mapping.ended ?? undefined;
     const params = { name: this.#parts.name, why: cause?.message ?? 'its memory shows something else' };
     return new IvshmemError('ERR_IVSHMEM_SYNC_GONE', params, { cause });
   }
@@ -87,6 +110,13 @@ export class Locks implements Moving {
     // What is closed, or was revoked, does not wait.
     if (!mapping.usable) return true;
     return mapping.has(0, COMMON_BYTES, 'read') && mapping.has(pageOf(offset), PAGE, 'write');
+  }
+
+  readable(offset: number): boolean {
+    const { mapping } = this.#parts;
+    return (
+      mapping.usable && mapping.has(0, COMMON_BYTES, 'read') && mapping.has(pageOf(offset), PAGE, 'read')
+    );
   }
 
   async fetch(offset: number): Promise<Disposable> {

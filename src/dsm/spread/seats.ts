@@ -64,6 +64,11 @@ export class Seats implements Party {
     if (party !== 0) this.#calls.call(party, false);
   }
 
+  /** All who sit somewhere look again. */
+  callAll(): void {
+    for (let seat = 1; seat < SEATS; seat++) if (seat !== this.slot) this.notify(seat);
+  }
+
   onWake(callback: () => void): () => void {
     this.#callbacks.add(callback);
     return () => void this.#callbacks.delete(callback);

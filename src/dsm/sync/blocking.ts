@@ -180,13 +180,22 @@ export abstract class Blocking extends SyncObject {
       this.#service();
       return;
     }
-    if (this.#fetching) return;
+    if (this.#fetching || this.#waitsOn()) return;
     this.#fetching = true;
     void this.present(() => this.#service())
       .catch((error: Error) => this.abandon(error))
       .finally(() => {
         this.#fetching = false;
       });
+  }
+
+  /**
+   * Whether a copy to read shows that nothing is to be had, and that whoever changes this looks at the bits: a page that is taken to
+   * write for that is nobody else's any more, and lost if this host dies.
+   */
+  #waitsOn(): boolean {
+    if (this.#queue.length === 0 || !this.around.readable(this.at)) return false;
+    return this.waiters.has(this.lives.slot) && this.mark();
   }
 
   #service(): void {

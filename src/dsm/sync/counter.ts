@@ -79,7 +79,7 @@ export class Counter extends Blocking {
   }
 
   protected override mark(): boolean {
-    Atomics.store(this.words, this.#waited, 1);
+    if (Atomics.load(this.words, this.#waited) !== 1) Atomics.store(this.words, this.#waited, 1);
     return !this.ready();
   }
 

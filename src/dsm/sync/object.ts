@@ -25,6 +25,8 @@ export interface Surroundings {
   readonly exchange: Exchange;
   /** Whether the memory of an object (an index of words) is here, as on one host always. */
   resident(object: number): boolean;
+  /** Whether a copy of it is here, to read. */
+  readable(object: number): boolean;
   /** Has it here until that is disposed of. */
   fetch(object: number): Promise<Disposable>;
   /** An object has begun, or ceased, to have somebody waiting: only those are looked at when this member is woken. */

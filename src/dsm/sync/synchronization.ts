@@ -25,6 +25,8 @@ export interface Moving {
   gone(cause?: Error): Error;
   /** Whether what an object at that offset needs is here, at this moment. */
   resident(offset: number): boolean;
+  /** The same of looking at it without a change. */
+  readable(offset: number): boolean;
   /** Has it here until that is disposed of. */
   fetch(offset: number): Promise<Disposable>;
   /** Of the space that it synchronizes; without one every store is seen as it is made. */
@@ -140,6 +142,10 @@ export class Synchronization implements Surroundings {
 
   resident(object: number): boolean {
     return this.#moving === null || this.#moving.resident(object * 4);
+  }
+
+  readable(object: number): boolean {
+    return this.#moving === null || this.#moving.readable(object * 4);
   }
 
   async fetch(object: number): Promise<Disposable> {
@@ -303,7 +309,9 @@ export class Synchronization implements Surroundings {
       const at = OBJECTS_W + number * OBJECT_WORDS;
       const kind = this.#table.kindOf(number);
       if (kind === 'none') continue;
-      new SlotSet(this.words, at + OBJECT_W.waiters).delete(this.party.slot);
+      const waiters = new SlotSet(this.words, at + OBJECT_W.waiters);
+      // A store takes the page from all other hosts.
+      if (waiters.has(this.party.slot)) waiters.delete(this.party.slot);
       const members = new SlotSet(this.words, at + OBJECT_W.members);
       if (!members.has(this.party.slot)) continue;
       // Broken first: who waits there sees the dead party or this, and looked again when it died.

@@ -59,7 +59,7 @@ export function attachSpace(
       });
     const fetch = async (): Promise<Disposable> => ({ [Symbol.dispose]: () => {} });
     const memory = { system: system.buffer, buffer: user.buffer, party };
-    const moving = { gone, resident: () => true, fetch };
+    const moving = { gone, resident: () => true, readable: () => true, fetch };
     const synchronization = new Synchronization(memory, () => {}, LOOK_AGAIN_MS, moving);
     sitDown(synchronization.words, seat, share.member);
     synchronization.threads = party;

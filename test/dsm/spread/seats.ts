@@ -9,6 +9,7 @@ import { type Calls, Seats } from '../../../src/dsm/spread/seats.ts';
 import { NO_EXCHANGE } from '../../../src/dsm/sync/exchange.ts';
 import { SEATS } from '../../../src/dsm/sync/layout.ts';
 import { Synchronization } from '../../../src/dsm/sync/synchronization.ts';
+import { until } from '../../support/protocol/until.ts';
 import { serveSpread } from '../support/spread-member.ts';
 
 /** The nodes of all hosts. */
@@ -135,6 +136,8 @@ t.test('a page that is lost is an error for everybody, and nothing is taken any 
   const { served, node } = await serveSpread(t, { size: LOCKS_BYTES });
   const region = await served.join('m');
   const mapping = await SpreadMapping.open(attachmentOf(region), 'open', { ...node.place, whole: true });
+  // The node is in this thread: no access may have to wait for it.
+  node.onFault = (fault) => node.grant({ ...fault, write: true });
   let waits = 0;
   const locks = await Locks.open('open', {
     name: 's',
@@ -165,11 +168,53 @@ t.test('a page that is lost is an error for everybody, and nothing is taken any 
       }
     }
   })();
-  t.match(failure, { code: 'ERR_IVSHMEM_SYNC_GONE' }, 'never taken where nobody else sees it');
+  const gone = { code: 'ERR_IVSHMEM_SYNC_GONE', message: /page 9 of the space/ };
+  t.match(failure, gone, 'never taken where nobody else sees it');
   await t.rejects(mutex.lock(), { code: 'ERR_IVSHMEM_SYNC_GONE' });
   t.throws(() => sync.barrier('b', { parties: 2 }), { code: 'ERR_IVSHMEM_SYNC_GONE' });
   t.throws(() => held.release(), { code: 'ERR_IVSHMEM_SYNC_GONE' });
-  await t.rejects(waiting, { code: 'ERR_IVSHMEM_SYNC_GONE' });
+  await t.rejects(waiting, gone);
   t.equal(waits, 0);
   await locks.close();
+});
+
+t.test('no page is taken from the others that is only looked at', async (t) => {
+  const { served, node } = await serveSpread(t, { size: LOCKS_BYTES });
+  const members = await Promise.all(
+    ['m', 'n'].map(async (name) => {
+      const region = await served.join(name);
+      const place = { ...node.place, whole: true };
+      const mapping = await SpreadMapping.open(attachmentOf(region), 'open', place);
+      const { slot } = region;
+      const open = (): Promise<Locks> =>
+        Locks.open('open', {
+          name: 's',
+          mapping,
+          exchange: NO_EXCHANGE,
+          release: async () => mapping.close(),
+          shut: () => mapping.close(),
+          waiting: () => {},
+        });
+      return { slot, mapping, open };
+    }),
+  );
+  const [one, two] = members as [(typeof members)[0], (typeof members)[0]];
+  const written = (from: number): number[] =>
+    node.faults.slice(from).flatMap(({ page, count, write }) => (write ? [page, count] : []));
+  const first = await one.open();
+  t.same(written(0), [0, 1, 2, 1], 'to open it: the lives and the seats');
+  // The node is in this thread: no access may have to wait for it.
+  node.onFault = (fault) => node.grant({ ...fault, write: true });
+  for (const { mapping } of members) (await mapping.acquire('have all', 0, LOCKS_BYTES, 'write')).release();
+  const second = await two.open();
+  const held = await first.synchronization.mutex('m').lock();
+  const next = second.synchronization.mutex('m').lock();
+  await node.restrict(two.slot, 8, 1, 1);
+  const [before, asked] = [node.faults.length, node.asked];
+  await until('it has looked again', () => node.asked > asked + 2);
+  t.same(written(before), [], 'to wait: nothing more');
+  held.release();
+  (await next).release();
+  t.same(written(before), [8, 1], 'until there is something to be had');
+  await Promise.all([first.close(), second.close()]);
 });

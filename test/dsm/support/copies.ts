@@ -34,7 +34,7 @@ export class Copy implements Exchange {
       return new IvshmemError('ERR_IVSHMEM_SYNC_GONE', params, { cause });
     };
     const fetch = async (): Promise<Disposable> => ({ [Symbol.dispose]: () => {} });
-    const moving = { gone, fetch, resident: () => true, exchange: this };
+    const moving = { gone, fetch, resident: () => true, readable: () => true, exchange: this };
     // No timer looks again: what is not woken stays asleep.
     this.sync = new Synchronization(member.memory, () => {}, 2 ** 31 - 1, moving);
   }
@@ -73,5 +73,5 @@ export class Copy implements Exchange {
 
 /** What a node says of an exchange. */
 export function refusal(code: 'ERR_IVSHMEM_PAGES_LOST' | 'ERR_IVSHMEM_PAGES_SILENT'): IvshmemError {
-  return new IvshmemError(code, { operation: 'flush', on: 'r' });
+  return new IvshmemError(code, { operation: 'flush', on: 'r', page: 'a page' });
 }

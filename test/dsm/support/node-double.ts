@@ -42,6 +42,8 @@ export class NodeDouble {
   readonly memory: Uint8Array;
   /** All that were taken, in their order. */
   readonly faults: Fault[] = [];
+  /** Questions whether somebody is alive, which nobody answers. */
+  asked = 0;
   /** What is done with a fault; `grant` by default. */
   onFault: (fault: Fault) => void = (fault) => this.grant(fault);
   /** Milliseconds that are lent to who asks; null: nobody is answered. */
@@ -204,6 +206,9 @@ export class NodeDouble {
       const at = this.word(slot, entry);
       const fault = { slot, page: words[at]!, write: words[at + 2] === 1, count: words[at + 3]! };
       Atomics.store(words, this.word(slot, SPREAD.faultTail), member.taken);
+      const access = words[at + 2]!;
+      if (access === SPREAD.askCall) this.asked++;
+      if (access === SPREAD.askCall || access === SPREAD.wakeCall) continue;
       this.faults.push(fault);
       this.onFault(fault);
     }
