@@ -140,10 +140,14 @@ t.test('members that die, and a host', { skip }, async (t) => {
   t.equal(await a!.do('load', 32), 5, 'with what it had stored');
 
   // Home is the first host, and the one that dies has a copy.
+  t.equal(await d!.do('lock', 'far'), false);
   await d!.do('store', 31, 1);
   await d!.do('flush');
   await d!.do('store', 31, 2);
+  // Who waits says so in the page of the lock, and so has it.
+  t.equal(await a!.do('lock', 'far', 100), null);
+  const far = a!.do('lock', 'far');
   await Promise.all([scene.servers[2]!.kill(), d!.kill()]);
-  await a!.do('refresh');
-  t.equal(await a!.do('load', 31), 1, 'of a host that is gone what it had released, and no more');
+  t.equal(await far, true, 'what a host leaves behind is had by the others');
+  t.equal(await a!.do('load', 31), 1, 'with what it had released, and no more');
 });
