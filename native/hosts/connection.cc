@@ -126,7 +126,18 @@ void Connection::Send(const Frame& frame, std::vector<std::byte> body) {
 
 void Connection::Enqueue(Item item) {
   waiting += kHeaderBytes + item.length;
+  kept_ += item.body.size();
   queue_.push_back(std::move(item));
+}
+
+void Connection::Dequeue(size_t index) {
+  const size_t bytes = queue_[index].body.size();
+  kept_ -= bytes;
+  if (index < excused_) {
+    excused_--;
+    excused_kept_ -= bytes;
+  }
+  queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
 std::span<const std::byte> Connection::BodyOf(const Item& item) const {
@@ -148,7 +159,7 @@ void Connection::Fill() {
     if (begun_ < kHeaderBytes + item.length) return;
     if (item.space != nullptr) item.space->Unhold(item.frame);
     begun_ = 0;
-    queue_.pop_front();
+    Dequeue(0);
   }
 }
 
@@ -183,10 +194,12 @@ void Connection::Forget(const Space& space) {
     if (i == 0 && begun_ > 0) {
       // The peer counts on as many bytes. Which ones does not matter any more.
       item.space = nullptr;
+      kept_ += item.length - item.body.size();
+      if (excused_ > 0) excused_kept_ += item.length - item.body.size();
       item.body.resize(item.length);
     } else {
       waiting -= kHeaderBytes + item.length;
-      queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(i));
+      Dequeue(i);
     }
   }
 }

@@ -47,6 +47,14 @@ class Connection {
   void Flush(uint64_t now);
   // A space goes: what it has not begun to send is not sent.
   void Forget(const Space& space);
+  // What waits by now is of views that have gone: it does not count as what the peer asked for in this one.
+  void Excuse() {
+    excused_ = queue_.size();
+    excused_kept_ = kept_;
+  }
+  // What waits since then: frames, and bytes that are kept for them besides the pages.
+  size_t frames_waiting() const { return queue_.size() - excused_; }
+  uint64_t bytes_kept() const { return kept_ - excused_kept_; }
 
   bool wants_read() const { return stage_ != Stage::kConnecting && !paused; }
   bool wants_write() const { return stage_ == Stage::kConnecting || blocked_; }
@@ -77,6 +85,7 @@ class Connection {
   static constexpr size_t kRecord = 16384;  // RFC 8446 §5.1: the most a record has
 
   void Enqueue(Item item);
+  void Dequeue(size_t index);
   void Fill();
   std::span<const std::byte> BodyOf(const Item& item) const;
   // False: it is broken now.
@@ -89,6 +98,8 @@ class Connection {
   Ssl ssl_;
   FrameReader reader_;
   std::deque<Item> queue_;
+  size_t excused_ = 0;  // of queue_, the first ones
+  uint64_t kept_ = 0, excused_kept_ = 0;  // bytes of bodies in it
   size_t begun_ = 0;  // bytes of the first item that are in plain_ or beyond
   std::vector<std::byte> plain_;
   size_t plain_end_ = 0;

@@ -16,6 +16,7 @@
 #include <cerrno>
 
 #include "../quiet_thread.h"
+#include "diff.h"
 
 namespace ivshmem::hosts {
 
@@ -25,6 +26,16 @@ constexpr uint64_t kBellKey = 0, kWakeKey = 1, kTimerKey = 2;
 // As for a driver that waits in its event loop.
 constexpr uint64_t kSpinNs = 50'000;
 constexpr int kLooksPerYield = 16;
+// Of a page, what may be on its way to one node that answers none of it. Its home serves one request at a
+// time and goes on when that is done with: one message. To the home: a report, what was invalidated or has
+// arrived, and the next request.
+constexpr size_t kFramesOfPage = 4;
+// Of a space, questions who is alive that are under way: the members of one host ask about those of another,
+// and all together have no more seats than that.
+constexpr size_t kQuestions = size_t{dsm::shared::kMaxSlots} * dsm::shared::kMaxSlots / 4;
+// Texts of a directory, whose longest have 4 MiB in parts (src/host/hosts/static-directory.ts): two of those.
+constexpr uint64_t kMostSaid = 8 << 20;
+constexpr size_t kTexts = 1024;
 
 uint64_t Now() {
   timespec now;
@@ -72,6 +83,7 @@ Engine::~Engine() {
 }
 
 int Engine::Start(SslContext context) {
+  Count();
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -252,6 +264,7 @@ void Engine::Send(dsm::NodeId to, Space& space, const dsm::Message& message, uin
   if (connection == nullptr) return;
   const auto length = static_cast<uint32_t>(frame == kNoFrame ? 0 : space.page_bytes());
   connection->Send(FrameOf(space.id(), message, length), space, frame);
+  Bound(to, space.id(), *connection);
 }
 
 void Engine::Send(dsm::NodeId to, Space& space, const dsm::Message& message, std::vector<std::byte> body) {
@@ -259,10 +272,31 @@ void Engine::Send(dsm::NodeId to, Space& space, const dsm::Message& message, std
   if (connection == nullptr) return;
   const auto length = static_cast<uint32_t>(body.size());
   connection->Send(FrameOf(space.id(), message, length), std::move(body));
+  Bound(to, space.id(), *connection);
 }
 
 void Engine::Call(dsm::NodeId to, const Frame& frame) {
-  if (Connection* connection = peers_->up(to); connection != nullptr) connection->Send(frame);
+  Connection* connection = peers_->up(to);
+  if (connection == nullptr) return;
+  connection->Send(frame);
+  Bound(to, frame.space, *connection);
+}
+
+void Engine::Count() {
+  most_frames_ = kTexts;
+  most_kept_ = kMostSaid;
+  for (const auto& [id, space] : spaces_) {
+    most_frames_ += kFramesOfPage * space->pages() + kQuestions;
+    // One more than the most may have been computed.
+    most_kept_ += Space::kMostUnanswered + MostDiff(space->page_bytes());
+  }
+}
+
+// Whoever does as the protocol says never has so much to be told: it asks for more only when it has read the
+// answer.
+void Engine::Bound(dsm::NodeId node, uint32_t space, const Connection& connection) {
+  if (connection.frames_waiting() <= most_frames_ && connection.bytes_kept() <= most_kept_) return;
+  Reject(node, space, "it asks for more than it takes");
 }
 
 bool Engine::Departing(uint32_t slot) const {

@@ -111,6 +111,9 @@ class Engine final : Surroundings, PeerSink {
   // Fences what is served beyond the lease.
   void Lapse();
   void CutAbsent(Space& space, dsm::NodeMask alive);
+  // What may wait for one node.
+  void Count();
+  void Bound(dsm::NodeId node, uint32_t space, const Connection& connection);
   Space* find(uint32_t id);
 
   EngineOptions options_;
@@ -125,6 +128,8 @@ class Engine final : Surroundings, PeerSink {
   // Without a directory there is no end.
   uint64_t fence_at_ = UINT64_MAX;
   uint64_t members_until_ = UINT64_MAX;
+  size_t most_frames_ = 0;
+  uint64_t most_kept_ = 0;
 
   std::mutex mutex_;
   std::condition_variable obeyed_;

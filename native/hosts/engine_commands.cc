@@ -41,6 +41,7 @@ bool Engine::Say(dsm::NodeId node, const std::string& text) {
     frame.length = static_cast<uint32_t>(text.size());
     const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
     connection->Send(frame, std::vector<std::byte>(bytes, bytes + text.size()));
+    Bound(node, 0, *connection);
     said = true;
   });
   return said;
@@ -76,6 +77,7 @@ bool Engine::AddSpace(const SpaceOptions& from) {
                                          from.forms ? from.view : alone, from.forms, options_.patience_ns,
                                          static_cast<Surroundings&>(*this));
     Space& added_space = *spaces_.emplace(from.id, std::move(space)).first->second;
+    Count();
     if (from.forms) {
       CutAbsent(added_space, from.view.alive);
     } else {
@@ -97,6 +99,7 @@ void Engine::RemoveSpace(uint32_t id) {
     if (space != nullptr) {
       peers_->Forget(*space);
       spaces_.erase(id);
+      Count();
     }
     peers_->Retry(now_);
   });
@@ -108,6 +111,7 @@ bool Engine::Install(uint32_t id, const dsm::View& view) {
     Space* space = find(id);
     if (space == nullptr) return;
     found = true;
+    peers_->Excuse();
     space->Install(view, now_);
     CutAbsent(*space, view.alive);
     space->Settle(now_);

@@ -311,4 +311,8 @@ void Peers::Forget(const Space& space) {
   for (auto& [key, connection] : connections_) connection->Forget(space);
 }
 
+void Peers::Excuse() {
+  for (auto& [key, connection] : connections_) connection->Excuse();
+}
+
 }  // namespace ivshmem::hosts

@@ -52,6 +52,8 @@ class Peers {
   // Now and then: signs of life, and who gave none.
   void Check(uint64_t now);
   void Forget(const Space& space);
+  // Another view comes.
+  void Excuse();
 
  private:
   void Accept(uint64_t now);

@@ -40,6 +40,7 @@ class Space {
 
   uint32_t id() const { return id_; }
   uint64_t page_bytes() const { return place_.page_bytes(); }
+  dsm::PageId pages() const { return place_.pages; }
 
   // --- members ---
   // Looks at whoever marked itself; false: nobody had.

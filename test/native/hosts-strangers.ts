@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import t from 'tap';
+import type { EngineEvent } from '../../src/native/hosts-binding.ts';
 import { Authority, type Issued, withoutOpenssl } from '../host/hosts/support/certificates.ts';
 import { Random } from '../support/random.ts';
 import { PAGES, SpreadScene } from '../support/spread-scene.ts';
 
 const skip = withoutOpenssl() ?? false;
 const CLUSTER = 'test';
+/** More than sockets keep, and what an engine may keep for a host. */
+const MOST_SENT = 256 << 20;
 
 /** A connection to a node, by whoever has these certificates. */
 async function dial(port: number, identity: Issued): Promise<TLSSocket> {
@@ -104,6 +107,68 @@ t.test('a node with sound certificates that says nonsense', { skip }, async (t) 
   }
   await one!.do('fill', 1, 0, PAGES, 1);
   t.same(await two!.do('verify', 1, 0, PAGES, 1), [], 'the others go on');
+});
+
+/** A frame about the space that is there. */
+function about(
+  type: number,
+  words: { page?: bigint; version?: bigint; epoch?: bigint; right?: number },
+): Buffer {
+  const made = frame(type);
+  made.writeUInt8(words.right ?? 0, 5);
+  made.writeUInt32LE(7, 8);
+  made.writeBigUInt64LE(words.epoch ?? 2n, 16);
+  made.writeBigUInt64LE(words.version ?? 0n, 24);
+  made.writeBigUInt64LE(words.page ?? 0n, 32);
+  return made;
+}
+
+const [GET, DONE, FLUSH, REPORT_END, ASK] = [0, 6, 10, 12, 36] as const;
+
+t.test('a node that asks without end and reads nothing', { skip }, async (t) => {
+  const scene = new SpreadScene(t);
+  // Nobody is given up for silence before what waits for it is too much.
+  const [one] = await scene.form(1, { patienceMs: 120_000 });
+  await one!.do('expect', 3, 'node3');
+  const identity = scene.authority.issue('node3');
+  const asks = {
+    // A member of this host that is not there, each time.
+    'who is alive': [about(ASK, { page: 1n << 32n })],
+    // It is told each time that it has the page.
+    'for a page that it has': [about(GET, { right: 1 }), about(DONE, {})],
+  };
+  let epoch = 2n;
+  for (const [what, frames] of Object.entries(asks)) {
+    const before = one!.events.length;
+    const since = (event: EngineEvent): boolean => one!.events.indexOf(event) >= before;
+    // It is not read from: whatever the socket takes, and no more.
+    const socket = await dial(scene.ports[0]!, identity);
+    socket.write(hello(3));
+    await one!.event('up', (event) => event.node === 3 && since(event));
+    await one!.do('install', Number(epoch), 0b1001);
+    for (const said of [FLUSH, REPORT_END]) socket.write(about(said, { epoch }));
+    for (const asked of frames) asked.writeBigUInt64LE(epoch, 16);
+    const many = Buffer.concat(Array.from({ length: 4096 }, () => frames).flat());
+    let ended = false;
+    const down = one!
+      .event('down', (event) => event.node === 3 && since(event))
+      .finally(() => {
+        ended = true;
+      });
+    let most = 0;
+    for (let sent = 0; !ended && sent < MOST_SENT; sent += many.length) {
+      await new Promise((resolve) => socket.write(many, resolve));
+      most = Math.max(most, (await one!.do<{ waiting: number } | null>('peer', 3))?.waiting ?? 0);
+    }
+    t.ok(ended, `${what}: it has an end`, { most });
+    t.match((await down).why, /asks for more than it takes/);
+    t.match(await one!.event('reject', since), { node: 3, space: 7 }, 'and is told of');
+    socket.destroy();
+    epoch++;
+  }
+  await one!.do('install', Number(epoch), 0b0001);
+  await one!.do('fill', 1, 0, PAGES, 1);
+  t.same(await one!.do('verify', 1, 0, PAGES, 1), [], 'the others go on');
 });
 
 t.test('a member that writes nonsense harms nobody else', { skip }, async (t) => {
