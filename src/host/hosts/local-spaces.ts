@@ -17,6 +17,8 @@ export interface LocalSpace {
   readonly pages: number;
   /** Of the view that its engine has. */
   epoch: number;
+  /** Its engine has had a view with the others: without one it is by itself, and knows of no page. */
+  joined: boolean;
   fencing: boolean;
   fenced: boolean;
 }
@@ -98,6 +100,7 @@ export class LocalSpaces {
       number: record.number,
       pages: record.pages,
       epoch: view.epoch,
+      joined: view.forms,
       fencing: false,
       fenced: false,
     });

@@ -48,8 +48,8 @@ export class RegionHosts implements SpreadDesk {
   readonly #evicted = new Map<number, number>();
   /** Changes that were asked for and not answered yet. */
   readonly #asked = new Set<string>();
-  /** Nodes whose connection was lost in the view that is installed. */
-  readonly #cut = new Set<number>();
+  /** Nodes whose connection was lost, and in which view: until there is another, nothing passes between them and this host. */
+  readonly #cut = new Map<number, number>();
   readonly #timer: NodeJS.Timeout;
   readonly #stopViews: () => void;
   #again: NodeJS.Immediate | null = null;
@@ -65,7 +65,8 @@ export class RegionHosts implements SpreadDesk {
     const served = () => this.#locals.all;
     this.reports = new Reports({ engine, directory, served, region: region.name });
     this.#openings = new Openings(region.name, directory, {
-      local: (space) => this.#locals.record(space.id),
+      // Before it has joined, no page is to be had from anybody.
+      local: (space) => (this.#locals.get(space.id)?.joined ? this.#locals.record(space.id) : null),
       create: (space) => this.#ask(`create ${space.name}`, create(space)),
       use: (space) => this.#ask(`use ${space.id}`, use(space.id, directory.node, true)),
       leaving: (space) => this.#asked.has(`leave ${space.id}`),
@@ -131,7 +132,7 @@ export class RegionHosts implements SpreadDesk {
         break;
       case 'down':
         this.#mesh.event(event);
-        this.#cut.add(event.node);
+        this.#cut.set(event.node, directory.decided.view.epoch);
         directory.down?.(event.node);
         break;
       case 'told':
@@ -215,15 +216,12 @@ export class RegionHosts implements SpreadDesk {
     if (this.#evicted.delete(slot)) this.#parts.engine.member(slot, -1);
   }
 
-  /** Nothing goes over a connection that was lost once, until another view is installed. */
+  /** Nothing goes over a connection that was lost once, until another view is installed: asked for until there is one. */
   #mend(): void {
     const { view } = this.#parts.directory.decided;
-    for (const node of this.#cut) {
-      if (!view.seats.some((seat) => seat.node === node)) this.#cut.delete(node);
-      else if (this.#mesh.isUp(node)) {
-        this.#cut.delete(node);
-        this.#ask(`renew ${view.epoch}`, renew(view.epoch));
-      }
+    for (const [node, epoch] of this.#cut) {
+      if (view.epoch > epoch || !view.seats.some((seat) => seat.node === node)) this.#cut.delete(node);
+      else if (this.#mesh.isUp(node)) this.#ask(`renew ${epoch}`, renew(epoch));
     }
   }
 
@@ -249,6 +247,7 @@ export class RegionHosts implements SpreadDesk {
     }
     if (!isReady(space)) return;
     if (whole && local.epoch < view.epoch) this.#install(local, view.epoch, aliveMask(view));
+    if (!local.joined && local.epoch === view.epoch) this.#ask(`renew ${view.epoch}`, renew(view.epoch));
     const uses = this.#locals.holders(space.id) > 0 || this.#openings.wants(space.name);
     if (!uses && space.users.includes(node)) {
       // A member may open it before that is decided; it asks again then.
@@ -266,12 +265,13 @@ export class RegionHosts implements SpreadDesk {
     if (!forms && !isReady(space)) return;
     const failed = this.#locals.add(space, { epoch: view.epoch, alive, forms });
     if (forms) this.#ask(`ready ${space.id}`, prepared(space.id, node, failed));
-    else if (failed === null) this.#ask(`renew ${view.epoch}`, renew(view.epoch));
+    else if (failed === null) this.#later();
   }
 
   #install(local: LocalSpace, epoch: number, alive: bigint): void {
     this.#parts.engine.install(local.id, BigInt(epoch), alive);
     local.epoch = epoch;
+    local.joined = true;
   }
 
   #ask(what: string, change: Change): void {
