@@ -11,6 +11,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   Mapping::Define(env, *data);
   DefineMemory(env, exports);
+  DefineHugePages(env, exports);
   DefineCopy(env, exports);
   DefineEventfd(env, exports);
   DefineProcess(env, exports);

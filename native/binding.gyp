@@ -20,6 +20,7 @@
         "dsm/member_space.cc",
         "eventfd.cc",
         "fd_watch.cc",
+        "huge_pages.cc",
         "interrupt_thread.cc",
         "loop_callback.cc",
         "loop_waiter.cc",

@@ -10,6 +10,7 @@ namespace ivshmem {
 
 // One per source file: adds its functions or its class to the exports.
 void DefineMemory(Napi::Env env, Napi::Object exports);           // memory_functions.cc
+void DefineHugePages(Napi::Env env, Napi::Object exports);        // huge_pages.cc
 void DefineCopy(Napi::Env env, Napi::Object exports);             // copy.cc
 void DefineEventfd(Napi::Env env, Napi::Object exports);          // eventfd.cc
 void DefineProcess(Napi::Env env, Napi::Object exports);          // process.cc

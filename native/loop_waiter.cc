@@ -120,7 +120,7 @@ void LoopWaiter::Disarm() {
 /** True when a word became non-zero before the budget, the next timer or another descriptor of the loop ended
  * the spin. */
 bool LoopWaiter::Spin(int timeout_ms) {
-  const uint64_t start = uv_hrtime();
+  const uint64_t start = looked_at_ = uv_hrtime();
   const uint64_t budget = budget_.Next(start);
   if (budget == 0) return false;
   uint64_t end = start + budget;
@@ -135,7 +135,7 @@ bool LoopWaiter::Spin(int timeout_ms) {
       }
       CpuRelax();
     }
-    const uint64_t now = uv_hrtime();
+    const uint64_t now = looked_at_ = uv_hrtime();
     if (now >= end) break;
     if (now < next_poll) continue;
     if (BackendReadable()) break;
@@ -152,14 +152,14 @@ bool LoopWaiter::Spin(int timeout_ms) {
 bool LoopWaiter::YieldFindsWork(uint64_t start) {
   const uint64_t before = uv_hrtime();
   sched_yield();
-  const uint64_t after = uv_hrtime();
+  const uint64_t after = looked_at_ = uv_hrtime();
   const bool found = words_.AnyNonZero();
   budget_.Yielded(after - before, found, after);
   return found && FoundSpinning(start);
 }
 
 bool LoopWaiter::FoundSpinning(uint64_t start) {
-  budget_.Found(uv_hrtime() - start);
+  budget_.Found(looked_at_ - start);
   ++found_spinning_;
   return true;
 }
@@ -199,11 +199,12 @@ void LoopWaiter::OnPrepare() {
     // 0 when anything else wants to run: an immediate, a closing handle, a watcher that epoll does not know
     // yet.
     const int timeout_ms = uv_backend_timeout(loop);
-    if (!found && timeout_ms != 0) found = Spin(timeout_ms);
+    const bool spun = !found && timeout_ms != 0;
+    if (spun) found = Spin(timeout_ms);
     // Armed even when the timeout is 0: with watchers to be added libuv says 0 and may sleep all the same.
     if (!found) found = ArmAndLookAgain(timeout_ms);
     if (!found) break;
-    const uint64_t now = uv_hrtime();
+    const uint64_t now = spun ? looked_at_ : uv_hrtime();
     if (serves == 0) first_serve = now;
     if (serves == kServesPerIteration || now - first_serve > kServeNs) {
       uv_idle_start(idle_.get(), [](uv_idle_t*) {});  // The poll that follows returns at once.

@@ -90,6 +90,9 @@ class LoopWaiter final : public Closable {
   bool started_ = false;
   bool armed_ = false;
   uint64_t armed_at_ = 0;
+  /** The last look at the clock in a spin: what is found is served without another one, which would cost as much as
+   * the way of the line that told of it. */
+  uint64_t looked_at_ = 0;
   /** Wake-ups this side makes itself, to know what they cost: since when one is expected, and what they took.
    */
   uint64_t expected_since_ = 0;

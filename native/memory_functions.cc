@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "error.h"
 #include "exports.h"
+#include "huge_pages.h"
 #include "mapping.h"
 #include "unique_fd.h"
 
@@ -20,7 +21,6 @@ namespace ivshmem {
 
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
 constexpr int kMapHuge2Mb = 21 << 26;  // MAP_HUGE_2MB: log2 of the page size, shifted by MAP_HUGE_SHIFT.
 constexpr size_t kMemfdNameLimit = 249;
 
@@ -54,8 +54,8 @@ Napi::Value MapFile(const Napi::CallbackInfo& info) {
   // offset within a page is for mmap to refuse.
   const uint64_t lead = offset % static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) == 0 ? offset % unit : 0;
   const uint64_t mapped = RoundUp(lead + length, unit);
-  void* address = mmap(nullptr, mapped, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd,
-                       static_cast<off_t>(offset - lead));
+  void* address =
+      MapAligned(mapped, PROT_READ | (writable ? PROT_WRITE : 0), fd, static_cast<off_t>(offset - lead));
   if (address == MAP_FAILED) ThrowErrno(env, "mmap");
   return Mapping::Create(env, std::make_unique<Region>(address, mapped, length, lead));
 }

@@ -96,6 +96,8 @@ export function coreBenchmarks(): Benchmark[] {
       contestants: [
         ours('channels', 'ours', '--channels', '1000'),
         ours('channels', '1-channel', '--channels', '1'),
+        floor('c-packed-1000', 'packed_rtt', '1000'),
+        floor('c-packed-rtt', 'packed_rtt'),
       ],
       target: { baselineName: '1-channel', ratio: 1.1 },
     },

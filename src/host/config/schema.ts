@@ -100,6 +100,8 @@ const region = z
     vectors: z.int().min(1).max(MAX_VECTORS).default(2),
     channels: z.int().min(1).max(MAX_CHANNELS).default(4096),
     memory: z.enum(['memfd', 'hugepages', 'file']).default('memfd'),
+    /** Whether memory in use is put into pages of 2 MiB where the kernel can; with memory = "hugepages" it is in such. */
+    transparentHugePages: z.boolean().default(true),
     /** For memory = "file": on a tmpfs, normally below /dev/shm. */
     file: z.string().startsWith('/', 'an absolute path').optional(),
     /** Where operators ask, `<socket>.control` unless said otherwise; mode 0600. */

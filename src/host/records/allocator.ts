@@ -3,6 +3,11 @@ interface Run {
   pages: number;
 }
 
+export interface AllocatorEffects {
+  /** These pages are in use from now on. */
+  taken(firstPage: number, pages: number): void;
+}
+
 /**
  * First-fit allocation of pages from the heap of a region. It lives in the server's private memory: a member that
  * writes over the shared tables cannot make two channels overlap.
@@ -11,9 +16,11 @@ export class PageAllocator {
   /** Free runs, ascending, never adjacent. */
   readonly #free: Run[];
   readonly #used = new Map<number, number>();
+  readonly #effects: AllocatorEffects;
   #freePages: number;
 
-  constructor(firstPage: number, pages: number) {
+  constructor(firstPage: number, pages: number, effects: AllocatorEffects) {
+    this.#effects = effects;
     this.#free = pages > 0 ? [{ start: firstPage, pages }] : [];
     this.#freePages = pages;
   }
@@ -33,6 +40,7 @@ export class PageAllocator {
     if (run.pages === 0) this.#free.splice(at, 1);
     this.#used.set(start, pages);
     this.#freePages -= pages;
+    this.#effects.taken(start, pages);
     return start;
   }
 
@@ -46,6 +54,7 @@ export class PageAllocator {
     this.#free.splice(at, 1, ...[before, after].filter((rest) => rest.pages > 0));
     this.#used.set(start, pages);
     this.#freePages -= pages;
+    this.#effects.taken(start, pages);
     return true;
   }
 

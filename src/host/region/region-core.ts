@@ -49,6 +49,8 @@ export interface CoreParts {
   readonly pace?: Pace;
   /** Makes pages of the memory zero that nobody uses; by writing to them unless there is a better way. */
   readonly zeroPages?: (firstPage: number, pages: number) => void;
+  /** Told of the pages of the memory that come into use; the first of them are those of the tables. */
+  readonly taken?: (firstPage: number, pages: number) => void;
 }
 
 /** A region without its connections: the truth, the tables written from it, and what members ask for in them. */
@@ -78,7 +80,10 @@ export class RegionCore {
     this.transactions = new Transactions(journal);
     const tables = new Tables(memory, slots, channels, records?.region.minor);
     this.tables = tables;
+    const taken = parts.taken ?? (() => {});
+    taken(0, tables.heapPage);
     const effects = {
+      taken,
       zeroRings: tables.zeroRings.bind(tables),
       writeChannel: tables.writeChannel.bind(tables),
       writeClosed: tables.writeClosed.bind(tables),

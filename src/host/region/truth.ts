@@ -3,7 +3,7 @@ import type { NewHeader } from '../../memory/header.ts';
 import { LAYOUT_MINOR, PAGE_BYTES, SLOT_ATTACHED, SPACES_MINOR, tablePages } from '../../memory/layout.ts';
 import type { MemberRecord } from '../../memory/member-record.ts';
 import type { RegionConfig } from '../config/schema.ts';
-import { PageAllocator } from '../records/allocator.ts';
+import { type AllocatorEffects, PageAllocator } from '../records/allocator.ts';
 import { Ledger } from '../records/ledger.ts';
 import type { RegionRecords } from '../records/records.ts';
 import type { Credentials } from './admission.ts';
@@ -61,7 +61,7 @@ export function buildTruth(
   eventfds: readonly (readonly number[])[],
   own: Credentials,
   records: RegionRecords | null,
-  effects: ChannelEffects & SpaceEffects,
+  effects: AllocatorEffects & ChannelEffects & SpaceEffects,
   published: (record: MemberRecord) => void,
 ): Truth {
   const { slots, channels, size, quota } = config;
@@ -71,7 +71,7 @@ export function buildTruth(
     records === null ? LAYOUT_MINOR : Math.min(records.region.minor, LAYOUT_MINOR),
   );
   const heapPages = size / PAGE_BYTES - fresh.heapPage;
-  const allocator = new PageAllocator(fresh.heapPage, heapPages);
+  const allocator = new PageAllocator(fresh.heapPage, heapPages, effects);
   const ledger = new Ledger(slots, { ...quota, pages: Math.floor(heapPages * quota.heap) });
   if (records === null) {
     const services = new Services();

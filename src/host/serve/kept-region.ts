@@ -108,6 +108,7 @@ function read(journal: Journal, config: RegionConfig): { records: RegionRecords;
 function check(config: RegionConfig, eventfds: readonly (readonly number[])[], records: RegionRecords): void {
   const nothing = (): void => {};
   const effects = {
+    taken: nothing,
     zeroRings: nothing,
     writeChannel: nothing,
     writeClosed: nothing,

@@ -36,6 +36,7 @@ import { Acceptor } from '../sockets/acceptor.ts';
 import type { Listener } from '../sockets/listener.ts';
 import { Drains } from './drains.ts';
 import { endReason } from './end-reason.ts';
+import { HugePages } from './huge-pages.ts';
 import type { RegionMemory } from './memory-source.ts';
 
 /** What a region is made of. The region owns memories, eventfds, listener and clients' sockets from now on. */
@@ -68,6 +69,8 @@ export class RegionServer implements ControlSubject {
   readonly #clients: Clients;
   readonly #mailbox: Mailbox;
   readonly #acceptor: Acceptor;
+  /** Null: the region stays in pages of 4 KiB, or was made of huge ones. */
+  readonly #huge: HugePages | null;
   readonly #drains = new Drains((slot) => this.#core.truth.channels.count(slot));
   /** Null: this server is alone. 'joining': it is to be one of several, and requests wait. */
   #spread: SpreadDesk | 'joining' | null = null;
@@ -81,6 +84,8 @@ export class RegionServer implements ControlSubject {
     const { memory, eventfds, listener, log, directory, journal, keeper, restored } = parts;
     this.config = config;
     this.#parts = parts;
+    const { transparentHugePages: huge } = config;
+    this.#huge = huge && config.memory !== 'hugepages' ? new HugePages(memory.fd, config.size, log) : null;
     this.#core = new RegionCore(config, {
       memory: memory.mapping.buffer,
       directory: directory?.mapping.buffer ?? null,
@@ -94,7 +99,8 @@ export class RegionServer implements ControlSubject {
         remove: (slot, seq, name, force) => this.#removeSpread(slot, seq, name, force),
       },
       // A file was given its room once and for all, and huge pages are not freed in part: those are written.
-      ...(config.memory === 'memfd' ? { zeroPages: pagesOf(memory.fd) } : {}),
+      ...(config.memory === 'memfd' ? { zeroPages: (...pages) => this.#punch(...pages) } : {}),
+      taken: (...pages) => this.#huge?.take(...pages),
     });
     const { tables, truth, members, transactions, counters } = this.#core;
     const admission = {
@@ -321,6 +327,7 @@ export class RegionServer implements ControlSubject {
     this.#acceptor.close();
     this.#mailbox.close();
     this.#clients.close();
+    this.#huge?.close();
     for (const eventfd of this.#parts.eventfds.flat()) closeSync(eventfd);
     this.#parts.memory.close();
     this.#parts.directory?.close();
@@ -349,6 +356,12 @@ export class RegionServer implements ControlSubject {
     this.#drains.look();
   }
 
+  /** Pages that were never touched cost nothing, and those of an earlier space are given back. */
+  #punch(firstPage: number, pages: number): void {
+    binding.punchHole(this.#parts.memory.fd, firstPage * PAGE_BYTES, pages * PAGE_BYTES);
+    this.#huge?.lose(firstPage, pages);
+  }
+
   #attached(id: number): Slot | null {
     const slot = this.#core.truth.slots.slots[id];
     return slot !== undefined && id !== SERVER_SLOT && slot.state === SLOT_ATTACHED ? slot : null;
@@ -370,9 +383,4 @@ export class RegionServer implements ControlSubject {
       }
     }
   }
-}
-
-/** Pages that were never touched cost nothing, and those of an earlier space are given back. */
-function pagesOf(memoryFd: number): (firstPage: number, pages: number) => void {
-  return (firstPage, pages) => binding.punchHole(memoryFd, firstPage * PAGE_BYTES, pages * PAGE_BYTES);
 }

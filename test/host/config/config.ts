@@ -18,6 +18,7 @@ t.test('defaults', async (t) => {
         vectors: 2,
         channels: 4096,
         memory: 'memfd',
+        transparentHugePages: true,
         quota: { channels: 1024, listeners: 1024, spaces: 32, heap: 0.5 },
       },
     ],

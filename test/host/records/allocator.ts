@@ -2,8 +2,10 @@ import t from 'tap';
 import { PageAllocator } from '../../../src/host/records/allocator.ts';
 import { Random, testSeed } from '../../support/random.ts';
 
+const silent = { taken() {} };
+
 t.test('first fit, and neighbours grow together again', async (t) => {
-  const heap = new PageAllocator(10, 8);
+  const heap = new PageAllocator(10, 8, silent);
   t.same([heap.allocate(2), heap.allocate(3), heap.allocate(3)], [10, 12, 15]);
   t.equal(heap.allocate(1), null);
   heap.release(12);
@@ -19,7 +21,7 @@ t.test('first fit, and neighbours grow together again', async (t) => {
 });
 
 t.test('an empty heap', async (t) => {
-  const heap = new PageAllocator(10, 0);
+  const heap = new PageAllocator(10, 0, silent);
   t.equal(heap.allocate(1), null);
   t.throws(() => heap.release(10), RangeError);
 });
@@ -29,7 +31,7 @@ t.test('allocations never overlap, never leave the heap, and nothing is lost', a
   const random = new Random(seed);
   const FIRST = 7;
   const PAGES = 200;
-  const heap = new PageAllocator(FIRST, PAGES);
+  const heap = new PageAllocator(FIRST, PAGES, silent);
   const owner = new Array<number>(PAGES).fill(0);
   const live = new Map<number, number>();
   let faults = 0;
@@ -70,7 +72,7 @@ t.test('runs can be claimed as they were before a restart', async (t) => {
   const seed = testSeed();
   const random = new Random(seed);
   for (let round = 0; round < 50; round++) {
-    const old = new PageAllocator(10, 200);
+    const old = new PageAllocator(10, 200, silent);
     const runs: { start: number; pages: number }[] = [];
     for (let i = 0; i < 40; i++) {
       const pages = 1 + random.below(12);
@@ -81,7 +83,7 @@ t.test('runs can be claimed as they were before a restart', async (t) => {
         old.release(gone!.start);
       }
     }
-    const next = new PageAllocator(10, 200);
+    const next = new PageAllocator(10, 200, silent);
     for (const { start, pages } of runs.sort(() => random.below(3) - 1)) {
       if (!next.claim(start, pages)) t.fail(`${pages} pages from ${start} are free (seed ${seed})`);
       if (next.claim(start + pages - 1, 1)) t.fail(`page ${start + pages - 1} is taken (seed ${seed})`);
@@ -90,7 +92,7 @@ t.test('runs can be claimed as they were before a restart', async (t) => {
     for (const { start } of runs) next.release(start);
     t.equal(next.allocate(200), 10, 'one run again');
   }
-  const allocator = new PageAllocator(10, 200);
+  const allocator = new PageAllocator(10, 200, silent);
   for (const [start, pages] of [
     [9, 1],
     [209, 2],
@@ -99,4 +101,22 @@ t.test('runs can be claimed as they were before a restart', async (t) => {
     [12, -1],
   ] as const)
     t.notOk(allocator.claim(start, pages));
+});
+
+t.test('who is told of what comes into use', async (t) => {
+  const told: [number, number][] = [];
+  const heap = new PageAllocator(10, 8, { taken: (start, pages) => told.push([start, pages]) });
+  heap.allocate(3);
+  heap.claim(15, 2);
+  t.equal(heap.allocate(9), null);
+  t.equal(heap.claim(15, 1), false);
+  heap.release(10);
+  t.same(
+    told,
+    [
+      [10, 3],
+      [15, 2],
+    ],
+    'what was given out or claimed, and nothing else',
+  );
 });

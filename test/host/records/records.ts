@@ -51,6 +51,7 @@ t.test('records that contradict each other or the configuration', async (t) => {
   t.teardown(() => s.close());
   const nothing = (): void => {};
   const effects = {
+    taken() {},
     zeroRings: nothing,
     writeChannel: nothing,
     writeClosed: nothing,
