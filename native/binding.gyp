@@ -80,6 +80,7 @@
         "dsm/home.cc",
         "dsm/protocol.cc",
         "dsm/release.cc",
+        "dsm/release_copies.cc",
         "dsm/release_views.cc",
         "eventfd.cc",
         "hosts/addon.cc",

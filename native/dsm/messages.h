@@ -40,7 +40,12 @@ enum class MessageType : uint8_t {
   kReport,       // holder -> home, new epoch: a page held, and with which right
   kReportEnd,    // everybody -> everybody: no more reports
   kMerge,        // writer -> home, release consistency: what was written of a page
-  kMerged,       // home -> writer: it is in the page now
+  kMerged,       // home -> writer: it is in the page now, and in all copies that are kept
+  kOrdered,      // home -> writer that keeps a copy: it is in the page; not in what came before this
+  kAdopt,        // keeper to be -> home: send a copy of the page, and from then on what is merged into it
+  kReplicate,    // home -> keeper: what was written of a page by `requester`; version 0: all of it
+  kReplicated,   // keeper -> home: it is in the copy now
+  kKept,         // keeper -> everybody: it has all pages whose class is `page`, with what is merged into them
 };
 
 // How soon members of one host see what those of another have stored (docs/dsm-hosts.md).
@@ -51,8 +56,9 @@ enum class Consistency : uint8_t { kSequential, kRelease };
 enum class SyncKind : uint8_t { kFlush, kRefresh };
 
 // `version` counts the grants to write of a page: it is for people who look, nothing is decided by it. Of
-// kMerge and kMerged it is the number of the difference, and of kFlush under release consistency 1 when the
-// sender still has the pages whose home it is.
+// kMerge, kMerged, kOrdered, kReplicate and kReplicated it is the number of the difference, which with the
+// writer names it. Of kFlush under release consistency `version` has a bit for each class of pages whose home
+// the sender is, and `page` one for each of which it has everything (release.h).
 struct Message {
   MessageType type = MessageType::kFlush;
   Right right = Right::kNone;
@@ -79,7 +85,7 @@ struct View {
 
 enum class OutputType : uint8_t {
   kSend,      // `message` to node `to`, in order; a kData takes the frame's bytes along as they are now,
-              // and a kMerge what the page's last kDiff computed
+              // and a kMerge or a kReplicate what the page's last kDiff computed
   kInstall,   // the bytes that came with the message just given become the page's frame
   kMap,       // members may map the frame with `right`; wakes whoever waits for it
   kRestrict,  // members' mappings must not exceed `right`: Node::Restricted() when all have acknowledged
@@ -91,7 +97,13 @@ enum class OutputType : uint8_t {
   // kRead nobody can write any more, and the copy is not needed after that; else it becomes what was
   // compared.
   kDiff,
-  kApply,       // the bytes that came with the message just given go into the page's frame
+  // The bytes that came with the message just given go into the page's frame, and into its twin: what members
+  // have written since stays, and so does what the last kDiff computed, unless that is ordered.
+  kApply,
+  kOrdered,     // what kDiff computed comes before whatever is applied from now on
+  kPass,        // send `message`, a kReplicate, with the bytes that came with the message just given
+  kCopy,        // send `message`, a kReplicate, with all of the page: its twin, if it has one
+  kRoom,        // say Roomed() when the page has a frame, now or later; it is forgotten with the next view
   kForgetDiff,  // what kDiff computed is not sent again
   kSynced,      // what `page` names in Sync() is done, or ended with `failure`
 };

@@ -13,6 +13,14 @@ namespace ivshmem::dsm {
 struct Shape {
   PageId pages = 0;
   NodeId homes = 0;  // hosts that formed the space: nodes 0 to homes - 1
+  NodeId replicas = 1;  // hosts that are to have each page, its home included; more than 1: release.h
+};
+
+// How the pages are kept, as far as it is known here.
+struct Copies {
+  uint32_t fewest = 1;   // hosts that have a page, of that which the fewest have
+  uint64_t missing = 0;  // pages whose home is here and that fewer hosts have than there are to be
+  uint64_t kept = 0;     // pages that are here for good, those whose home is here included
 };
 
 // Names what a member waits for; the caller's, who does not use one twice at a time.
@@ -42,6 +50,8 @@ class PageProtocol {
   virtual bool Diffed(PageId page, bool changed, Outputs& out) = 0;
   // A kDiff could not be done, because members change the page too fast: they are to be held back.
   virtual void Changing(PageId page, Outputs& out) = 0;
+  // A page that kRoom was said of has a frame.
+  virtual void Roomed(PageId, Outputs&) {}
   // Hosts came or went. Nothing from a node that is not in the view may be given to Receive any more.
   virtual void Install(const View& view, Outputs& out) = 0;
   // The lease ran out: others may be told that this host is gone as soon as every kRestrict given here is
@@ -55,7 +65,8 @@ class PageProtocol {
   virtual bool quiet() const = 0;
   // Pages that were written here and whose home was gone before it had what was written.
   virtual uint64_t losses() const { return 0; }
-  // Pages that have something the home may not have.
+  virtual Copies copies() const { return {}; }
+  // Pages that have something the home may not have; with replicas, that one of those who keep them may not.
   virtual uint64_t dirty() const { return 0; }
 
  protected:

@@ -5,18 +5,18 @@
 
 namespace ivshmem::dsm {
 
-namespace {
-
-NodeMask First(NodeId count) { return count >= kMaxNodes ? ~NodeMask{0} : Bit(count) - 1; }
-
-}  // namespace
-
-ReleaseNode::ReleaseNode(NodeId self, const Shape& shape, const View& view, bool forms)
-    : self_(self),
-      shape_(shape),
-      view_(view),
-      flushed_(view.alive),
-      masters_(forms ? First(shape.homes) & view.alive : 0) {}
+ReleaseNode::ReleaseNode(NodeId self, const Shape& shape, const View& view, bool forms, uint64_t room)
+    : self_(self), shape_(shape), view_(view), flushed_(view.alive), room_(room) {
+  homes_.fill(kNobody);
+  claimed_.fill(kNobody);
+  for (NodeId cls = 0; forms && cls < shape.homes; cls++) {
+    if ((view.alive & Bit(cls)) != 0) homes_[cls] = cls;
+    if (Forms(self, cls, shape)) kept_ |= Bit(cls);
+    for (NodeId node = 0; node < shape.homes; node++) {
+      if (Forms(node, cls, shape)) keepers_[cls] |= Bit(node) & view.alive;
+    }
+  }
+}
 
 void ReleaseNode::Fault(PageId id, Right right, Outputs& out) {
   if (fenced_ || id >= shape_.pages || right == Right::kNone) {
@@ -30,10 +30,11 @@ void ReleaseNode::Fault(PageId id, Right right, Outputs& out) {
 
 void ReleaseNode::Serve(PageId id, Page& page, Outputs& out) {
   if (page.want == Right::kNone || page.restricting || page.duty != Duty::kNone) return;
-  const bool here = home(id) == self_;
+  // Nobody but members here has to be told what they write to it.
+  const bool untold = home(id) == self_ && !replicates();
   if (page.held == Right::kNone) {
-    if (here && lives(id)) {
-      page.held = Right::kWrite;
+    if (Kept(id, page)) {
+      page.held = untold ? Right::kWrite : Right::kRead;
     } else {
       // Until everybody has spoken, nobody knows which homes are left.
       if (recovering_ || page.asked) return;
@@ -48,7 +49,7 @@ void ReleaseNode::Serve(PageId id, Page& page, Outputs& out) {
       return;
     }
   }
-  if (!here && page.want == Right::kWrite && page.held == Right::kRead) {
+  if (!untold && page.want == Right::kWrite && page.held == Right::kRead) {
     page.held = Right::kWrite;
     dirty_.insert(id);
     out.push_back(About(OutputType::kTwin, id));
@@ -60,8 +61,9 @@ void ReleaseNode::Serve(PageId id, Page& page, Outputs& out) {
 
 bool ReleaseNode::Evict(PageId id, Outputs& out) {
   const auto found = pages_.find(id);
-  if (fenced_ || recovering_ || found == pages_.end() || home(id) == self_) return false;
+  if (fenced_ || recovering_ || found == pages_.end() || Kept(id, found->second)) return false;
   Page& page = found->second;
+  if (page.adopting != Adopting::kNone) return false;
   const bool busy = page.restricting || page.duty != Duty::kNone || page.want != Right::kNone || page.asked;
   if (page.held == Right::kNone || busy) return false;
   page.duty = Duty::kForget;
@@ -117,10 +119,8 @@ bool ReleaseNode::Diffed(PageId id, bool changed, Outputs& out) {
   if (changed) {
     page.merging = ++number_;
     merging_.insert(id);
-    Message merge = About(MessageType::kMerge, id);
-    merge.version = page.merging;
     // In a new view everything that is not answered is sent again, when it is known to whom.
-    if (!recovering_) Send(home(id), merge, out);
+    if (!recovering_) SendMerge(id, page, out);
   } else {
     End(page.now, false, out);
     if (page.twin_stays && page.duty == Duty::kNone) page.duty = Duty::kCool;
@@ -139,9 +139,12 @@ void ReleaseNode::Changing(PageId id, Outputs& out) {
 }
 
 void ReleaseNode::Forget(PageId id, Page& page, Outputs& out) {
-  page.held = Right::kNone;
   copies_.erase(id);
-  out.push_back(About(OutputType::kFree, id));
+  if (!Kept(id, page)) {
+    page.held = Right::kNone;
+    // The copy that is on its way needs the frame.
+    if (page.adopting == Adopting::kNone) out.push_back(About(OutputType::kFree, id));
+  }
   End(page.gone, false, out);
 }
 
@@ -166,10 +169,10 @@ void ReleaseNode::Sync(SyncTicket ticket, SyncKind kind, Outputs& out) {
       if (page.held != Right::kNone) page.duty = std::max(page.duty, Duty::kForget);
     }
   }
-  const std::set<PageId>& concerned = kind == SyncKind::kRefresh ? copies_ : dirty_;
-  for (const PageId id : std::vector<PageId>(concerned.begin(), concerned.end())) {
-    Settle(id, pages_.at(id), out);
-  }
+  // What is kept is not given up: whatever was answered has come to it before.
+  std::set<PageId> concerned = dirty_;
+  if (kind == SyncKind::kRefresh) concerned.insert(copies_.begin(), copies_.end());
+  for (const PageId id : concerned) Settle(id, pages_.at(id), out);
   End(self, false, out);
 }
 
@@ -193,6 +196,9 @@ PageProtocol::Taken ReleaseNode::Receive(NodeId from, const Message& message, Ou
   if (fenced_) return Taken::kNow;
   if (message.epoch > view_.epoch) return Taken::kLater;
   if (from >= kMaxNodes || (view_.alive & Bit(from)) == 0) return Taken::kNow;
+  // It knows all homes already, and who keeps their pages: here that comes with what others say.
+  const bool early = recovering_ && replicates() && message.epoch == view_.epoch;
+  if (early && message.type != MessageType::kFlush && (flushed_ & Bit(from)) != 0) return Taken::kLater;
   if (Accept(from, message, out)) return Taken::kNow;
   Output reject = About(OutputType::kReject, message.page);
   reject.to = from;
@@ -206,14 +212,28 @@ bool ReleaseNode::Accept(NodeId from, const Message& message, Outputs& out) {
   if (message.epoch < view_.epoch) return (flushed_ & Bit(from)) == 0;
   if (message.type == MessageType::kFlush) return Flushed(from, message, out);
   if (message.page >= shape_.pages || from == self_) return false;
+  if (recovering_ && replicates()) return false;
+  const bool here = home(message.page) == self_;
+  const bool answers = from == home(message.page) && !recovering_;
   switch (message.type) {
     case MessageType::kGet:
     case MessageType::kMerge:
-      return home(message.page) == self_ && lives(message.page) && Served(from, message, out);
+      return here && Served(from, message, out);
     case MessageType::kData:
-      return from == home(message.page) && !recovering_ && Arrived(from, message, out);
+      return answers && Arrived(from, message, out);
     case MessageType::kMerged:
-      return from == home(message.page) && !recovering_ && Merged(from, message, out);
+    case MessageType::kOrdered:
+      return answers && Merged(from, message, out);
+    case MessageType::kAdopt:
+      return here && replicates() && Asked(from, message, out);
+    case MessageType::kReplicate:
+      return answers && replicates() && Replicated(from, message, out);
+    case MessageType::kReplicated:
+      return here && replicates() && Answered(from, message, out);
+    case MessageType::kKept:
+      if (message.page >= shape_.homes || !replicates()) return false;
+      keepers_[message.page] |= Bit(from);
+      return true;
     default:
       return false;
   }
@@ -226,11 +246,9 @@ bool ReleaseNode::Served(NodeId from, const Message& message, Outputs& out) {
     Send(from, About(MessageType::kData, message.page, Right::kRead), out);
     return true;
   }
-  if (message.version == 0) return false;
+  if (message.version == 0 || passes_.contains({message.page, from, message.version})) return false;
   out.push_back(About(OutputType::kApply, message.page));
-  Message merged = About(MessageType::kMerged, message.page);
-  merged.version = message.version;
-  Send(from, merged, out);
+  Pass(message.page, from, message.version, OutputType::kPass, out);
   return true;
 }
 
@@ -239,6 +257,14 @@ bool ReleaseNode::Arrived(NodeId, const Message& message, Outputs& out) {
   if (found == pages_.end() || !found->second.asked || message.right != Right::kRead) return false;
   Page& page = found->second;
   page.asked = false;
+  if (Kept(message.page, page)) {
+    // What the home's members have written there and not released is not to come here.
+    page.stale = false;
+    copies_.erase(message.page);
+    End(page.gone, false, out);
+    Settle(message.page, page, out);
+    return true;
+  }
   page.held = Right::kRead;
   out.push_back(About(OutputType::kInstall, message.page));
   Serve(message.page, page, out);
@@ -254,6 +280,10 @@ bool ReleaseNode::Merged(NodeId, const Message& message, Outputs& out) {
   if (found == pages_.end() || message.version == 0) return false;
   Page& page = found->second;
   if (page.merging != message.version) return false;
+  if (message.type == MessageType::kOrdered) {
+    out.push_back(About(OutputType::kOrdered, message.page));
+    return true;
+  }
   page.merging = 0;
   merging_.erase(message.page);
   out.push_back(About(OutputType::kForgetDiff, message.page));
@@ -272,13 +302,14 @@ void ReleaseNode::Send(NodeId to, Message message, Outputs& out) {
 
 Right ReleaseNode::held(PageId id) const {
   if (fenced_) return Right::kNone;
-  if (home(id) == self_) return lives(id) ? Right::kWrite : Right::kNone;
+  const Right least = !Keeps(id) ? Right::kNone : replicates() ? Right::kRead : Right::kWrite;
   const auto found = pages_.find(id);
-  return found == pages_.end() ? Right::kNone : found->second.held;
+  return found == pages_.end() ? least : std::max(least, found->second.held);
 }
 
 bool ReleaseNode::quiet() const {
-  if (recovering_ || !syncs_.empty() || !merging_.empty()) return false;
+  if (recovering_ || !syncs_.empty() || !merging_.empty() || !passes_.empty() || !adoptions_.empty())
+    return false;
   return std::all_of(pages_.begin(), pages_.end(), [](const auto& item) {
     const Page& page = item.second;
     return page.want == Right::kNone && page.duty == Duty::kNone && !page.asked && !page.restricting &&

@@ -12,10 +12,19 @@ void ReleaseNode::Install(const View& view, Outputs& out) {
   if ((view.alive & Bit(self_)) == 0) return Fence(out);
   recovering_ = true;
   flushed_ = Bit(self_);
-  // Of the others each says for itself.
-  masters_ &= Bit(self_);
+  for (const auto& [pass, awaited] : passes_) doubtful_.insert(std::get<0>(pass));
+  passes_.clear();
+  StopAdopting();
   Message flush;
-  flush.version = masters_ != 0 ? 1 : 0;
+  // Of the others each says for itself.
+  for (NodeId cls = 0; cls < shape_.homes; cls++) {
+    const bool keeps = (kept_ & Bit(cls)) != 0;
+    const bool claims = keeps && homes_[cls] == self_;
+    claimed_[cls] = claims ? self_ : kNobody;
+    keepers_[cls] = keeps ? Bit(self_) : 0;
+    if (claims) flush.version |= Bit(cls);
+    if (keeps) flush.page |= Bit(cls);
+  }
   for (NodeId node = 0; node < kMaxNodes; node++) {
     if (node != self_ && (view.alive & Bit(node)) != 0) Send(node, flush, out);
   }
@@ -23,9 +32,20 @@ void ReleaseNode::Install(const View& view, Outputs& out) {
 }
 
 bool ReleaseNode::Flushed(NodeId from, const Message& message, Outputs& out) {
-  if ((flushed_ & Bit(from)) != 0 || message.version > (from < shape_.homes ? 1 : 0)) return false;
-  // Else it is new, or the same number in a new life: what was merged into its pages is gone.
-  if (message.version == 1) masters_ |= Bit(from);
+  // Who is new, or the same number in a new life, keeps nothing: what was merged into its pages is gone.
+  const uint64_t homes = message.version;
+  const uint64_t keeps = message.page;
+  const uint64_t known = shape_.homes == kMaxNodes ? ~uint64_t{0} : Bit(shape_.homes) - 1;
+  if ((flushed_ & Bit(from)) != 0 || (homes & ~keeps) != 0 || (keeps & ~known) != 0) return false;
+  for (NodeId cls = 0; cls < shape_.homes; cls++) {
+    // Two homes: one of them is not what it says. Without replicas nobody else can be one.
+    if ((homes & Bit(cls)) != 0 && claimed_[cls] != kNobody) return false;
+    if ((keeps & Bit(cls)) != 0 && cls != from && !replicates()) return false;
+  }
+  for (NodeId cls = 0; cls < shape_.homes; cls++) {
+    if ((homes & Bit(cls)) != 0) claimed_[cls] = from;
+    if ((keeps & Bit(cls)) != 0) keepers_[cls] |= Bit(from);
+  }
   flushed_ |= Bit(from);
   if (flushed_ == view_.alive) Recover(out);
   return true;
@@ -34,6 +54,8 @@ bool ReleaseNode::Flushed(NodeId from, const Message& message, Outputs& out) {
 // No answer of an earlier epoch comes any more.
 void ReleaseNode::Recover(Outputs& out) {
   recovering_ = false;
+  std::vector<NodeId> deposed;
+  Elect(deposed);
   std::vector<PageId> ids;
   for (const auto& item : pages_) ids.push_back(item.first);
   std::sort(ids.begin(), ids.end());
@@ -44,15 +66,18 @@ void ReleaseNode::Recover(Outputs& out) {
       page.stale = false;
       End(page.gone, false, out);
     }
-    if (home(id) != self_ && !lives(id)) {
+    if (!lives(id)) {
       Lose(id, page, out);
     } else if (page.merging != 0) {
-      Message merge = About(MessageType::kMerge, id);
-      merge.version = page.merging;
-      Send(home(id), merge, out);
+      SendMerge(id, page, out);
     }
     Settle(id, page, out);
   }
+  // What a host that is gone has merged, and not all have: all of the page, so that all have the same.
+  for (const PageId id : std::exchange(doubtful_, {})) {
+    if (home(id) == self_) Pass(id, self_, 0, OutputType::kCopy, out);
+  }
+  BeginAdopting(deposed, out);
   End(recovery_, false, out);
 }
 
@@ -78,11 +103,15 @@ void ReleaseNode::Fence(Outputs& out) {
   copies_.clear();
   dirty_.clear();
   merging_.clear();
+  passes_.clear();
+  doubtful_.clear();
+  adoptions_.clear();
   for (auto& [id, page] : pages_) {
     if (page.want != Right::kNone) out.push_back(Ends(OutputType::kFail, id, Failure::kFenced));
     page.want = page.held = Right::kNone;
     page.duty = Duty::kNone;
-    page.asked = page.stale = page.diffing = false;
+    page.asked = page.stale = page.diffing = page.kept = false;
+    page.adopting = Adopting::kNone;
     page.merging = 0;
     for (std::vector<SyncTicket>* waits : {&page.next, &page.now, &page.gone}) waits->clear();
     // Also when one to a higher limit is under way: the last one counts.
@@ -94,7 +123,19 @@ void ReleaseNode::Fence(Outputs& out) {
 }
 
 void ReleaseNode::Digest(std::vector<uint64_t>& words) const {
-  words.insert(words.end(), {view_.epoch, view_.alive, flushed_, fenced_, recovering_, masters_});
+  words.insert(words.end(), {view_.epoch, view_.alive, flushed_, fenced_, recovering_, kept_});
+  for (NodeId cls = 0; cls < shape_.homes; cls++) {
+    words.insert(words.end(), {homes_[cls], claimed_[cls], keepers_[cls]});
+  }
+  for (const auto& [pass, awaited] : passes_) {
+    const auto& [id, from, version] = pass;
+    words.insert(words.end(), {id, from, version, awaited});
+  }
+  words.push_back(adoptions_.size());
+  for (const auto& [cls, adoption] : adoptions_) {
+    words.insert(words.end(), {cls, adoption.next, adoption.under_way});
+  }
+  words.insert(words.end(), doubtful_.begin(), doubtful_.end());
   std::vector<PageId> ids;
   for (const auto& item : pages_) ids.push_back(item.first);
   std::sort(ids.begin(), ids.end());
@@ -109,7 +150,9 @@ void ReleaseNode::Digest(std::vector<uint64_t>& words) const {
     add(page.duty);
     add(page.asked ? 2 + page.stale : 0);
     add(page.diffing ? 2 + page.twin_stays : 0);
-    words.insert(words.end(), {id, word, page.merging});
+    add(page.adopting);
+    add(page.kept);
+    words.insert(words.end(), {id, word, page.merging, page.copies});
     for (const auto* waits : {&page.next, &page.now, &page.gone}) {
       words.push_back(waits->size());
       words.insert(words.end(), waits->begin(), waits->end());

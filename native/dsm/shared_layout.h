@@ -75,6 +75,7 @@ struct Control {
   uint32_t node;         // the number of this host, for the names of parties
   uint32_t consistency;  // between hosts: 0 sequential, 1 release
   alignas(64) uint32_t nodeArmed;                // 1 while the node sleeps; whoever exchanges it for 0 rings
+  uint32_t copies;  // hosts that have a page, of that which the fewest have; of a space with replicas
   alignas(64) uint32_t summary[kMaxSlots / 32];  // bit per slot with new faults, acks or another `opened`
 };
 
@@ -168,6 +169,7 @@ inline constexpr AbiNumber kSpreadAbi[] = {
     {"node", offsetof(Control, node)},
     {"consistency", offsetof(Control, consistency)},
     {"nodeArmed", offsetof(Control, nodeArmed)},
+    {"copies", offsetof(Control, copies)},
     {"summary", offsetof(Control, summary)},
     {"opened", offsetof(MemberPage, opened)},
     {"faultHead", offsetof(MemberPage, faultHead)},

@@ -51,6 +51,11 @@ Placement PlacementFrom(Napi::Env env, Napi::Object from) {
       ThrowType(env, "consistency must be 'sequential' or 'release'");
     if (name == "release") place.consistency = dsm::Consistency::kRelease;
   }
+  if (const Napi::Value replicas = from.Get("replicas"); !replicas.IsUndefined()) {
+    place.replicas = static_cast<dsm::NodeId>(integer("replicas", 1, dsm::kMaxNodes));
+    if (place.replicas > 1 && place.consistency != dsm::Consistency::kRelease)
+      ThrowRange(env, "replicas are for release consistency");
+  }
   if (place.pages == 0 || place.pages > kMostPages) ThrowRange(env, "pages is out of range");
   return place;
 }

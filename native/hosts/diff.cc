@@ -89,6 +89,15 @@ std::vector<std::byte> Difference(std::span<const std::byte> page, std::span<con
   return diff;
 }
 
+std::vector<std::byte> WholeDifference(std::span<const std::byte> page) {
+  const Run run{0, static_cast<uint32_t>(page.size())};
+  std::vector<std::byte> diff(kDiffHeader + sizeof run + page.size());
+  Header(diff, kRuns);
+  std::memcpy(&diff[kDiffHeader], &run, sizeof run);
+  std::memcpy(&diff[kDiffHeader + sizeof run], page.data(), page.size());
+  return diff;
+}
+
 bool IsDifference(std::span<const std::byte> diff, uint64_t page_bytes) {
   if (diff.size() <= kDiffHeader || diff.size() > MostDiff(page_bytes)) return false;
   if (Load<uint32_t>(&diff[4]) != 0) return false;

@@ -21,6 +21,9 @@ constexpr uint64_t MostDiff(uint64_t page_bytes) { return kDiffHeader + page_byt
 // Empty: nothing was written. Both have the same length, a multiple of 64; nobody changes them meanwhile.
 std::vector<std::byte> Difference(std::span<const std::byte> page, std::span<const std::byte> before);
 
+// One of all bytes, whether written or not.
+std::vector<std::byte> WholeDifference(std::span<const std::byte> page);
+
 // Whether it is one of a page of this length.
 bool IsDifference(std::span<const std::byte> diff, uint64_t page_bytes);
 

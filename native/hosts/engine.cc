@@ -144,6 +144,10 @@ bool Engine::Turn() {
     for (const auto& [id, space] : spaces_) space->Check(now_);
   }
   busy |= peers_->Work(now_);
+  if (std::exchange(retry_, false)) {
+    peers_->Retry(now_);
+    busy = true;
+  }
   bool settled = false;
   for (const auto& [id, space] : spaces_) {
     space->Due(now_);
@@ -337,7 +341,10 @@ bool Engine::Take(dsm::NodeId node, const Frame& frame, std::span<const std::byt
   // part is made. To keep the message would keep what the directories say behind it, which is what makes that
   // part.
   if (space == nullptr) return true;
-  return space->Receive(node, frame.message, body, now_) == dsm::PageProtocol::Taken::kNow;
+  const bool now = space->Receive(node, frame.message, body, now_) == dsm::PageProtocol::Taken::kNow;
+  // It may have been the last that the space waited for to go on in a new view.
+  retry_ |= now && frame.type == static_cast<uint8_t>(dsm::MessageType::kFlush);
+  return now;
 }
 
 Space* Engine::find(uint32_t id) {

@@ -40,6 +40,8 @@ struct SpaceOptions {
 
 struct SpaceReport {
   dsm::Consistency consistency = dsm::Consistency::kSequential;
+  dsm::NodeId replicas = 1;
+  dsm::Copies copies;
   uint64_t epoch = 0, owned = 0, shared = 0, dirty = 0;
   bool fenced = false, quiet = false;
   uint32_t cache_frames = 0, cache_free = 0;
@@ -124,6 +126,8 @@ class Engine final : Surroundings, PeerSink {
   SpinBudget spin_;
   uint64_t now_ = 0;
   uint64_t next_check_ = 0;
+  // A space may take by now what it did not take then.
+  bool retry_ = false;
   uint64_t timer_at_ = UINT64_MAX;
   // Without a directory there is no end.
   uint64_t fence_at_ = UINT64_MAX;

@@ -149,6 +149,8 @@ bool Engine::Report(uint32_t id, SpaceReport& report) {
     found = true;
     const auto [owned, shared] = space->Holdings();
     report = {space->consistency(),
+              space->replicas(),
+              space->node().copies(),
               space->node().epoch(),
               owned,
               shared,

@@ -13,7 +13,7 @@ inline constexpr uint64_t kMostPages = uint64_t{1} << 31;
 
 void DefineNodeEngine(Napi::Env env, Napi::Object exports);
 
-// pageShift, pages and homes of an object, checked.
+// pageShift, pages, homes, consistency and replicas of an object, checked.
 Placement PlacementFrom(Napi::Env env, Napi::Object from);
 uint64_t Uint64From(Napi::Env env, Napi::Value value, const char* name);
 

@@ -260,6 +260,10 @@ Napi::Value NodeEngine::Status(const Napi::CallbackInfo& info) {
     object.Set(name, Napi::Number::New(env, static_cast<double>(value)));
   };
   object.Set("consistency", report.consistency == dsm::Consistency::kRelease ? "release" : "sequential");
+  number("replicas", report.replicas);
+  number("copies", report.copies.fewest);
+  number("missing", report.copies.missing);
+  number("kept", report.copies.kept);
   object.Set("epoch", Napi::BigInt::New(env, report.epoch));
   object.Set("fenced", Napi::Boolean::New(env, report.fenced));
   object.Set("quiet", Napi::Boolean::New(env, report.quiet));

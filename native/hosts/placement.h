@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../dsm/messages.h"
+#include "../dsm/release.h"
 #include "../dsm/shared_layout.h"
 
 namespace ivshmem::hosts {
@@ -18,6 +19,7 @@ struct Placement {
   dsm::NodeId self = 0;
   uint32_t slots = 0;
   dsm::Consistency consistency = dsm::Consistency::kSequential;
+  dsm::NodeId replicas = 1;  // with release consistency only
 
   uint64_t page_bytes() const { return uint64_t{1} << page_shift; }
   uint64_t members_offset() const { return dsm::shared::kControlPage; }
@@ -25,8 +27,14 @@ struct Placement {
     const uint64_t control = members_offset() + uint64_t{slots} * dsm::shared::kControlPage;
     return (control + page_bytes() - 1) / page_bytes() * page_bytes();
   }
-  // Pages whose home this node is: self, self + homes, self + 2 * homes and so on.
-  uint64_t home_frames() const { return self < homes && self < pages ? (pages - self - 1) / homes + 1 : 0; }
+  dsm::Shape shape() const { return {pages, homes, replicas}; }
+  // Pages that have a frame here for good, those that this node keeps from the beginning: of its own class
+  // (self, self + homes, self + 2 * homes and so on), then of the one before, and so on.
+  uint64_t home_frames() const {
+    uint64_t count = 0;
+    for (dsm::NodeId cls = 0; cls < homes; cls++) count += FramesOf(cls);
+    return count;
+  }
   uint64_t bytes(uint64_t cache) const { return frames_offset() + (home_frames() + cache) * page_bytes(); }
   // Frames that fit.
   uint64_t frames(uint64_t allocation) const {
@@ -35,6 +43,22 @@ struct Placement {
 
   dsm::NodeId NaturalHome(dsm::PageId page) const { return static_cast<dsm::NodeId>(page % homes); }
   bool AtHome(dsm::PageId page) const { return NaturalHome(page) == self; }
+  // Whether it has a frame for good, and which.
+  bool HasFrame(dsm::PageId page) const {
+    return dsm::ReleaseNode::Forms(self, NaturalHome(page), shape());
+  }
+  uint32_t HomeFrame(dsm::PageId page) const {
+    uint64_t before = 0;
+    for (dsm::NodeId cls = self; cls != NaturalHome(page); cls = static_cast<dsm::NodeId>(cls == 0 ? homes - 1 : cls - 1)) {
+      before += FramesOf(cls);
+    }
+    return static_cast<uint32_t>(before + page / homes);
+  }
+
+ private:
+  uint64_t FramesOf(dsm::NodeId cls) const {
+    return dsm::ReleaseNode::Forms(self, cls, shape()) ? dsm::ReleaseNode::PagesOf(cls, shape()) : 0;
+  }
 };
 
 }  // namespace ivshmem::hosts

@@ -24,11 +24,14 @@ namespace {
 // A full barrier or at least an acquire everywhere: these words are looked at a few times per fault.
 using Word = std::atomic_ref<uint32_t>;
 
-std::unique_ptr<dsm::PageProtocol> ProtocolFor(const Placement& place, const dsm::View& view, bool forms) {
-  const dsm::Shape shape{place.pages, place.homes};
-  if (place.consistency == dsm::Consistency::kRelease)
-    return std::make_unique<dsm::ReleaseNode>(place.self, shape, view, forms);
-  return std::make_unique<dsm::Node>(place.self, shape, view, forms);
+std::unique_ptr<dsm::PageProtocol> ProtocolFor(const Placement& place, const dsm::View& view, bool forms,
+                                               uint64_t cache) {
+  if (place.consistency == dsm::Consistency::kRelease) {
+    // Pages that nobody here keeps need some frames, too.
+    const uint64_t room = cache > kLeastCache ? cache - kLeastCache : 0;
+    return std::make_unique<dsm::ReleaseNode>(place.self, place.shape(), view, forms, room);
+  }
+  return std::make_unique<dsm::Node>(place.self, place.shape(), view, forms);
 }
 
 }  // namespace
@@ -41,7 +44,7 @@ Space::Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t by
       bytes_(bytes),
       patience_(patience_ns),
       around_(around),
-      node_(ProtocolFor(place, view, forms)),
+      node_(ProtocolFor(place, view, forms, place.frames(bytes) - place.home_frames())),
       cache_(static_cast<uint32_t>(place.home_frames()),
              static_cast<uint32_t>(place.frames(bytes) - place.home_frames())),
       heat_(static_cast<size_t>(std::min<uint64_t>(place.pages, kHeatCells))),
@@ -58,6 +61,7 @@ Space::Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t by
   out->slots = place.slots;
   out->node = place.self;
   out->consistency = static_cast<uint32_t>(place.consistency);
+  Word(out->copies).store(node_->copies().fewest, std::memory_order_relaxed);
   // Release: pairs with the acquire of a member that opens it.
   Word(out->state).store(dsm::shared::kServing, std::memory_order_release);
 }
@@ -68,7 +72,7 @@ dsm::shared::MemberPage* Space::member_page(uint32_t slot) const {
 }
 
 uint32_t Space::FrameOf(PageId id) const {
-  if (place_.AtHome(id)) return static_cast<uint32_t>(id / place_.homes);
+  if (place_.HasFrame(id)) return place_.HomeFrame(id);
   const auto found = pages_.find(id);
   return found == pages_.end() ? kNoFrame : found->second.frame;
 }
@@ -109,9 +113,14 @@ void Space::Install(const dsm::View& view, uint64_t now) {
   if (view.epoch <= node_->epoch()) return;
   alive_ = view.alive;
   cache_.NoneLeaving();
+  rooms_.clear();
   dsm::Outputs out;
   node_->Install(view, out);
   Perform(out, {});
+  // Frames for copies that were on their way.
+  for (auto& [id, page] : pages_) {
+    if (place_.replicas > 1 && !page.queued) ReleaseFrame(id, page);
+  }
   Hurry();
 }
 
@@ -129,6 +138,7 @@ void Space::Hurry() {
   if (!node_->fenced()) return;
   const auto state = removed_ ? dsm::shared::kRemovedState : dsm::shared::kFencedState;
   Word(control()->state).store(state, std::memory_order_release);
+  rooms_.clear();
   for (const auto& [when, id] : std::exchange(delayed_, {})) IssueRestrict(id, pages_[id]);
   for (const PageId id : std::exchange(frameless_, {})) {
     pages_[id].queued = false;
@@ -146,7 +156,8 @@ Taken Space::Receive(NodeId from, const dsm::Message& message, std::span<const s
   // where it is.
   const bool stray = message.type == MessageType::kEvict && !place_.AtHome(message.page);
   const bool cropped = message.type == MessageType::kData && body.size() != page_bytes();
-  const bool garbled = message.type == MessageType::kMerge && !IsDifference(body, page_bytes());
+  const bool written = message.type == MessageType::kMerge || message.type == MessageType::kReplicate;
+  const bool garbled = written && !IsDifference(body, page_bytes());
   if (stray || cropped || garbled) {
     around_.Reject(from, id_,
                    stray     ? "a page was to be evicted to another's home"
@@ -164,7 +175,9 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
   for (const dsm::Output& output : outputs) {
     switch (output.type) {
       case OutputType::kSend:
-        SendOut(output);
+      case OutputType::kPass:
+      case OutputType::kCopy:
+        SendOut(output, body);
         break;
       case OutputType::kInstall: {
         const uint32_t to = FrameOf(output.page);
@@ -197,6 +210,12 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
       case OutputType::kApply:
         Apply(output.page, body);
         break;
+      case OutputType::kOrdered:
+        pages_[output.page].ordered = true;
+        break;
+      case OutputType::kRoom:
+        rooms_.push_back(output.page);
+        break;
       case OutputType::kForgetDiff:
         ForgetDiff(output.page);
         break;
@@ -210,14 +229,24 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
   }
 }
 
-void Space::SendOut(const dsm::Output& output) {
+void Space::SendOut(const dsm::Output& output, std::span<const std::byte> body) {
   const dsm::Message& message = output.message;
+  // Its place among what is applied is not known, or not any more.
+  if (message.type == MessageType::kMerge) pages_[message.page].ordered = false;
   if (message.epoch <= cut_[output.to]) return;
-  if (message.type == MessageType::kMerge) {
+  if (message.type == MessageType::kMerge || message.type == MessageType::kReplicate) {
     counters_.merges_out++;
     Heat(message.page);
-    // A copy: it may have to be sent again.
-    return around_.Send(output.to, *this, message, std::vector<std::byte>(pages_[message.page].diff));
+    std::vector<std::byte> diff;
+    if (output.type == OutputType::kPass) {
+      diff.assign(body.begin(), body.end());
+    } else if (output.type == OutputType::kCopy) {
+      diff = Whole(message.page);
+    } else {
+      // A copy: it may have to be sent again.
+      diff = pages_[message.page].diff;
+    }
+    return around_.Send(output.to, *this, message, std::move(diff));
   }
   uint32_t from = kNoFrame;
   if (message.type == MessageType::kData) {
@@ -232,8 +261,9 @@ void Space::SendOut(const dsm::Output& output) {
 }
 
 void Space::ReleaseFrame(PageId id, Page& page) {
-  if (page.frame == kNoFrame || node_->held(id) != Right::kNone) return;
+  if (node_->held(id) != Right::kNone) return;
   page.twin = {};
+  if (page.frame == kNoFrame) return;
   // It was to go, and is wanted again.
   if (page.wanted) return cache_.Leaving(page.frame, false);
   cache_.Give(page.frame);
@@ -243,6 +273,7 @@ void Space::ReleaseFrame(PageId id, Page& page) {
 void Space::Settle(uint64_t now) {
   now_ = now;
   CompareSome();
+  MakeRooms();
   for (bool again = true; again;) {
     while (!restricted_.empty()) {
       const PageId id = restricted_.front();
@@ -260,6 +291,7 @@ void Space::Settle(uint64_t now) {
       page.queued = false;
       Request(id, page);
     }
+    MakeRooms();
     MakeRoom();
     again = !restricted_.empty() || (!frameless_.empty() && cache_.free() > 0);
   }
@@ -267,6 +299,8 @@ void Space::Settle(uint64_t now) {
     ports_[slot].fresh = false;
     if (ports_[slot].rings && ports_[slot].rings->Publish(now)) around_.Ring(slot);
   }
+  if (const uint32_t copies = node_->copies().fewest; place_.replicas > 1)
+    Word(control()->copies).store(copies, std::memory_order_relaxed);
   if (node_->fenced() && !fence_told_ && open_restricts_ == 0) {
     fence_told_ = true;
     around_.Tell({Event::Kind::kFenced, 0, id_, 0, {}});
@@ -277,14 +311,14 @@ void Space::Settle(uint64_t now) {
 void Space::MakeRoom() {
   if (node_->fenced()) return;
   const size_t spare = std::min<size_t>(16, cache_.count() / 8);
-  const size_t goal = std::min<size_t>(cache_.count(), frameless_.size() + spare);
+  const size_t goal = std::min<size_t>(cache_.count(), frameless_.size() + rooms_.size() + spare);
   for (uint32_t looks = cache_.count(); looks > 0 && cache_.free() + cache_.leaving() < goal; looks--) {
     const uint32_t candidate = cache_.Candidate();
     if (candidate == kNoFrame) return;
     const PageId id = cache_.page(candidate);
     dsm::Outputs out;
-    // Only its own home has a frame kept for it.
-    if ((alive_ & Bit(place_.NaturalHome(id))) == 0) continue;
+    // Only its own home has a frame kept for it; with replicas others do.
+    if (place_.replicas == 1 && (alive_ & Bit(place_.NaturalHome(id))) == 0) continue;
     // Before the outputs, which may be the end of it.
     cache_.Leaving(candidate, true);
     if (node_->Evict(id, out)) {
@@ -324,10 +358,11 @@ std::pair<uint64_t, uint64_t> Space::Holdings() const {
     shared += node_->held(id) == Right::kRead;
   };
   for (const auto& [id, page] : pages_) {
-    if (!place_.AtHome(id)) count(id);
+    if (!place_.HasFrame(id)) count(id);
   }
-  if (place_.self < place_.homes) {
-    for (PageId id = place_.self; id < place_.pages; id += place_.homes) count(id);
+  for (NodeId cls = 0; cls < place_.homes; cls++) {
+    if (!place_.HasFrame(cls)) continue;
+    for (PageId id = cls; id < place_.pages; id += place_.homes) count(id);
   }
   return {owned, shared};
 }

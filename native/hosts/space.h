@@ -53,8 +53,8 @@ class Space {
   // What one in this slot has left behind is on its way to others.
   bool Departing(uint32_t slot) const;
 
-  // --- other nodes --- kLater: keep it, and give it again after the next Install. `body` is the page of a
-  // kData, or the difference of a kMerge.
+  // --- other nodes --- kLater: keep it, and give it again after the next Install, or a kFlush. `body` is the
+  // page of a kData, or the difference of a kMerge or a kReplicate.
   dsm::PageProtocol::Taken Receive(dsm::NodeId from, const dsm::Message& message,
                                    std::span<const std::byte> body, uint64_t now);
   // A frame of kWake, kAsk or kGone; false: it cannot be.
@@ -85,13 +85,16 @@ class Space {
   // --- to be looked at ---
   const dsm::PageProtocol& node() const { return *node_; }
   dsm::Consistency consistency() const { return place_.consistency; }
+  dsm::NodeId replicas() const { return place_.replicas; }
   const SpaceCounters& counters() const { return counters_; }
   const Frames& cache() const { return cache_; }
   const std::vector<uint32_t>& heat() const { return heat_; }
   std::vector<uint32_t> members() const;
   // Pages that this node has to write, and copies to read.
   std::pair<uint64_t, uint64_t> Holdings() const;
-  bool quiet() const { return node_->quiet() && frameless_.empty() && delayed_.empty(); }
+  bool quiet() const {
+    return node_->quiet() && frameless_.empty() && delayed_.empty() && rooms_.empty();
+  }
 
  private:
   struct Use {
@@ -112,6 +115,7 @@ class Space {
     std::vector<Use> waiting;
     std::vector<std::byte> twin;  // the frame as it was before it was written to
     std::vector<std::byte> diff;  // what was sent of it, until it is answered
+    bool ordered = false;         // what is applied from now on comes after that
   };
 
   struct Port {
@@ -145,7 +149,7 @@ class Space {
   void Restrict(dsm::PageId id, dsm::Right limit);
   void IssueRestrict(dsm::PageId id, Page& page);
   void Fail(dsm::PageId id, dsm::Failure failure);
-  void SendOut(const dsm::Output& output);
+  void SendOut(const dsm::Output& output, std::span<const std::byte> body);
   void ReleaseFrame(dsm::PageId id, Page& page);
   std::span<std::byte> bytes(uint32_t number) const;
 
@@ -155,6 +159,8 @@ class Space {
   void Twin(dsm::PageId id);
   void Apply(dsm::PageId id, std::span<const std::byte> diff);
   void ForgetDiff(dsm::PageId id);
+  std::vector<std::byte> Whole(dsm::PageId id) const;
+  void MakeRooms();
   bool compares() const { return !compares_.empty() && unanswered_ < kMostUnanswered; }
   void CompareSome();
   bool TakeSnapshot(std::span<const std::byte> page);
@@ -178,6 +184,7 @@ class Space {
   std::array<Port, dsm::shared::kMaxSlots> ports_;
   std::vector<uint32_t> fresh_;                   // slots with orders to publish
   std::deque<dsm::PageId> frameless_;             // faults that wait for a frame
+  std::deque<dsm::PageId> rooms_;                 // pages that are to be kept and wait for a frame
   std::deque<dsm::PageId> restricted_;            // Node::Restricted() is to be called
   std::multimap<uint64_t, dsm::PageId> delayed_;  // restricts that wait for `until`
   // What is to be compared, and whether its twin stays.

@@ -71,10 +71,49 @@ void Space::Twin(PageId id) {
   pages_[id].twin.assign(from.begin(), from.end());
 }
 
+// What members here have written and nobody was told of stays, for the twin has what the others know; so does
+// what is on its way to them, which will be in its place when it arrives.
 void Space::Apply(PageId id, std::span<const std::byte> diff) {
+  const uint32_t number = FrameOf(id);
+  if (number == kNoFrame) return Fence(now_);  // it was asked for
   counters_.merges_in++;
   Heat(id);
-  ApplyDifference(diff, bytes(FrameOf(id)));
+  const std::span<std::byte> to = bytes(number);
+  const auto found = pages_.find(id);
+  if (found == pages_.end() || (found->second.twin.empty() && found->second.diff.empty()))
+    return ApplyDifference(diff, to);
+  Page& page = found->second;
+  const std::vector<std::byte> before =
+      page.twin.empty() ? std::vector<std::byte>(to.begin(), to.end()) : page.twin;
+  std::vector<std::byte> after = before;
+  ApplyDifference(diff, after);
+  if (!page.ordered && !page.diff.empty()) ApplyDifference(page.diff, after);
+  const std::vector<std::byte> change = Difference(after, before);
+  if (change.empty()) return;
+  ApplyDifference(change, to);
+  if (!page.twin.empty()) page.twin = std::move(after);
+}
+
+// As all who keep it are to have it: without what was written here since.
+std::vector<std::byte> Space::Whole(PageId id) const {
+  const auto found = pages_.find(id);
+  if (found != pages_.end() && !found->second.twin.empty()) return WholeDifference(found->second.twin);
+  return WholeDifference(frame(FrameOf(id)));
+}
+
+void Space::MakeRooms() {
+  while (!rooms_.empty()) {
+    const PageId id = rooms_.front();
+    if (FrameOf(id) == kNoFrame) {
+      const uint32_t number = cache_.Take(id);
+      if (number == kNoFrame) return;
+      pages_[id].frame = number;
+    }
+    rooms_.pop_front();
+    dsm::Outputs out;
+    node_->Roomed(id, out);
+    Perform(out, {});
+  }
 }
 
 void Space::ForgetDiff(PageId id) {
@@ -108,9 +147,10 @@ bool Space::TakeSnapshot(std::span<const std::byte> page) {
 // The copy is what is compared, and what the page is compared with the next time: so everything is told of
 // once.
 void Space::Compare(PageId id, Page& page, bool twin_stays) {
-  if (node_->fenced() || page.twin.empty() || page.frame == kNoFrame) return;
+  const uint32_t number = FrameOf(id);
+  if (node_->fenced() || page.twin.empty() || number == kNoFrame) return;
   // Where nobody can store any more, the frame is what it is.
-  if (!TakeSnapshot(frame(page.frame)) && twin_stays) {
+  if (!TakeSnapshot(frame(number)) && twin_stays) {
     dsm::Outputs out;
     node_->Changing(id, out);
     return Perform(out, {});
@@ -119,10 +159,12 @@ void Space::Compare(PageId id, Page& page, bool twin_stays) {
   const bool changed = !diff.empty();
   std::vector<std::byte> before = std::exchange(page.diff, std::move(diff));
   unanswered_ += page.diff.size() - before.size();
+  const bool ordered = std::exchange(page.ordered, false);
   dsm::Outputs out;
   if (!node_->Diffed(id, changed, out)) {
     unanswered_ -= page.diff.size() - before.size();
     page.diff = std::move(before);
+    page.ordered = ordered;
     return;
   }
   if (twin_stays) {

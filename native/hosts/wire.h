@@ -20,9 +20,9 @@ inline constexpr uint32_t kMostHello = 512;
 inline constexpr uint32_t kMostTell = 65536;
 inline constexpr uint32_t kLeastPage = 1 << 12, kMostPage = 1 << 21;
 // Raised with every change that an older node would not understand.
-inline constexpr uint16_t kProtocol = 2;
+inline constexpr uint16_t kProtocol = 3;
 
-// Up to kMerged the types are those of dsm::MessageType.
+// Up to kKept the types are those of dsm::MessageType.
 // The last three are about a party (shared_layout.h), which is in message.page, and of a space like those of
 // dsm::MessageType, but of no epoch: message.version is the slot that called, and that kGone is for.
 enum FrameType : uint8_t { kHello = 32, kTell = 33, kAlive = 34, kWake = 35, kAsk = 36, kGone = 37 };
@@ -33,8 +33,12 @@ struct Frame {
   uint32_t space = 0;
   dsm::Message message;  // of a page's frame; its `type` is `type`
 
-  bool about_space() const { return type <= static_cast<uint8_t>(dsm::MessageType::kMerged); }
-  bool merge() const { return type == static_cast<uint8_t>(dsm::MessageType::kMerge); }
+  bool about_space() const { return type <= static_cast<uint8_t>(dsm::MessageType::kKept); }
+  // It has a difference.
+  bool merge() const {
+    return type == static_cast<uint8_t>(dsm::MessageType::kMerge) ||
+           type == static_cast<uint8_t>(dsm::MessageType::kReplicate);
+  }
   bool data() const { return type == static_cast<uint8_t>(dsm::MessageType::kData); }
 };
 

@@ -94,6 +94,12 @@ void Limits() {
   Bytes before(4096), page(4096, std::byte{1});
   const Bytes whole = Difference(page, before);
   Must(whole.size() == kDiffHeader + 8 + 4096, "a whole page is one run");
+  Must(WholeDifference(page) == whole, "which is also made without looking");
+  const Bytes zeros = WholeDifference(before);
+  Must(IsDifference(Exactly(zeros), 4096), "and of what was not written");
+  Bytes other = page;
+  ApplyDifference(Exactly(zeros), other);
+  Must(other == before, "it is all of the page");
   for (size_t i = 0; i < page.size(); i += 2) page[i] = std::byte{0};
   const Bytes half = Difference(page, before);
   Must(half.size() == kDiffHeader + 512 + 2048, "scattered bytes have a mask");

@@ -24,8 +24,14 @@ using dsm::shared::kFlushCall;
 using dsm::shared::kRefreshCall;
 using Word = std::atomic_ref<uint32_t>;
 
+constexpr uint64_t kTypes = static_cast<uint64_t>(MessageType::kKept) + 1;
+
 std::mt19937_64 rng;
 uint64_t Below(uint64_t limit) { return rng() % limit; }
+
+bool HasDifference(MessageType type) {
+  return type == MessageType::kMerge || type == MessageType::kReplicate;
+}
 
 void Must(bool condition, const char* what) {
   if (condition) return;
@@ -38,7 +44,7 @@ void Must(bool condition, const char* what) {
 void RoundTrip() {
   for (int i = 0; i < 10'000; i++) {
     dsm::Message message;
-    message.type = static_cast<MessageType>(Below(15));
+    message.type = static_cast<MessageType>(Below(kTypes));
     message.right = static_cast<Right>(Below(3));
     message.failure = static_cast<dsm::Failure>(Below(4));
     message.requester = static_cast<dsm::NodeId>(Below(64));
@@ -46,7 +52,7 @@ void RoundTrip() {
     message.version = rng();
     message.page = rng();
     uint32_t length = message.type == MessageType::kData ? 4096u << Below(10) : 0;
-    if (message.type == MessageType::kMerge)
+    if (HasDifference(message.type))
       length = 9 + static_cast<uint32_t>(Below(MostDiff(kMostPage) - 8));
     const auto back = Decode(Encode(FrameOf(static_cast<uint32_t>(rng()), message, length)));
     Must(back && back->length == length && back->message.page == message.page &&
@@ -64,9 +70,9 @@ uint64_t Stream(uint64_t& nonsense) {
   std::vector<std::byte> bytes;
   for (int i = 0; i < 40; i++) {
     dsm::Message message;
-    message.type = static_cast<MessageType>(Below(15));
+    message.type = static_cast<MessageType>(Below(kTypes));
     uint32_t length = message.type == MessageType::kData ? 4096 : 0;
-    if (message.type == MessageType::kMerge) length = 9 + static_cast<uint32_t>(Below(5000));
+    if (HasDifference(message.type)) length = 9 + static_cast<uint32_t>(Below(5000));
     HeaderBytes header = Encode(FrameOf(1, message, length));
     if (Below(30) == 0) header[Below(kHeaderBytes)] = static_cast<std::byte>(rng());
     bytes.insert(bytes.end(), header.begin(), header.end());
@@ -194,15 +200,19 @@ std::vector<std::byte> Written() {
 
 void Message(Scene& scene) {
   dsm::Message message;
-  message.type = static_cast<MessageType>(Below(15));
+  message.type = static_cast<MessageType>(Below(kTypes));
   message.right = static_cast<Right>(Below(3));
   message.failure = static_cast<dsm::Failure>(Below(4));
   message.requester = static_cast<dsm::NodeId>(Below(Below(4) == 0 ? 64 : 2));
   message.epoch = Below(10) == 0 ? rng() : scene.space->node().epoch();
   message.page = Below(10) == 0 ? rng() : Below(kPages);
-  // It still has its pages, but once.
-  if (message.type == MessageType::kFlush) message.version = scene.now % 64 == 0 ? 0 : 1;
+  // It still has its pages, but once; with replicas it keeps those of this one as well.
+  if (message.type == MessageType::kFlush) {
+    message.version = scene.now % 64 == 0 ? 0 : 2;
+    message.page = message.version == 0 ? 0 : scene.place.replicas == 1 ? 2 : 3;
+  }
   if (message.type == MessageType::kMerge && Below(2) == 0) message.page &= ~uint64_t{1};
+  if (message.type == MessageType::kReplicate && Below(2) == 0) message.page |= 1;
   // Answers to what was asked, so that some of it gets further.
   if (!scene.around.sent.empty() && Below(2) == 0) {
     const size_t recent = std::min<size_t>(scene.around.sent.size(), 12);
@@ -215,20 +225,26 @@ void Message(Scene& scene) {
       message.type = MessageType::kMerged;
       message.version = asked.message.version;
     }
+    if (asked.message.type == MessageType::kAdopt || asked.message.type == MessageType::kReplicate) {
+      const bool adopts = asked.message.type == MessageType::kAdopt;
+      message.type = adopts ? MessageType::kReplicate : MessageType::kReplicated;
+      message.version = adopts ? 0 : asked.message.version;
+      message.requester = adopts ? 0 : asked.message.requester;
+    }
     if (asked.message.type == MessageType::kInvalidate) message.type = MessageType::kInvalidated;
     if (asked.message.type == MessageType::kEvict) message.type = MessageType::kInvalidate;
   }
   std::vector<std::byte> body(message.type == MessageType::kData ? (Below(9) == 0 ? 8192 : 4096) : 0);
-  if (message.type == MessageType::kMerge) {
+  if (HasDifference(message.type)) {
     body = Written();
     message.version = Below(3);
   }
   scene.space->Receive(1, message, body, scene.now);
 }
 
-void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency) {
+void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency, dsm::NodeId replicas) {
   rng.seed(seed);
-  Scene scene(consistency);
+  Scene scene(consistency, replicas);
   for (uint32_t slot = 1; slot < kSlots; slot++) scene.space->Member(slot, true, scene.now);
   Open(scene, 1, 77);
   for (uint64_t step = 0; step < steps; step++) {
@@ -333,8 +349,9 @@ int main(int argc, char** argv) {
   ivshmem::hosts::Bytes();
   std::puts("ok bytes");
   using ivshmem::dsm::Consistency;
-  for (uint64_t seed = 1; seed <= 2 * rounds; seed++)
-    ivshmem::hosts::Space_(seed, 20'000, seed % 2 == 0 ? Consistency::kSequential : Consistency::kRelease);
+  for (uint64_t seed = 1; seed <= 3 * rounds; seed++)
+    ivshmem::hosts::Space_(seed, 20'000, seed % 3 == 0 ? Consistency::kSequential : Consistency::kRelease,
+                           seed % 3 == 2 ? 2 : 1);
   std::puts("ok messages and members");
   ivshmem::hosts::Threads(5'000);
   std::puts("ok threads");

@@ -52,8 +52,8 @@ class Around final : public Surroundings {
 };
 
 struct Scene {
-  explicit Scene(dsm::Consistency consistency) {
-    place = {12, kPages, 2, 0, kSlots, consistency};
+  explicit Scene(dsm::Consistency consistency, dsm::NodeId replicas = 1) {
+    place = {12, kPages, 2, 0, kSlots, consistency, replicas};
     bytes = place.bytes(kLeastCache);
     memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)));
     std::memset(memory.get(), 0, bytes);

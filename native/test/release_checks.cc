@@ -25,19 +25,38 @@ std::string State::Check() const {
     const uint8_t value = place.frame[kLocked];
     if (value != locked_ && (!doubtful_ || value != before_)) return "under the lock an old value is found";
   }
-  for (size_t page = 0; page < pages_; page++) {
-    const size_t home = page % nodes_formed_;
-    if (Lost(page) || !Alive(home)) continue;
-    for (size_t i = 0; i < kNodes; i++) {
-      if (places_[home][page].frame[i] < released_[page][i]) return "what was released is not at the home";
+  for (size_t node = 0; node < nodes_.size(); node++) {
+    for (size_t page = 0; page < pages_; page++) {
+      if (!Alive(node) || !nodes_[node].Keeps(page)) continue;
+      for (size_t i = 0; i < kNodes; i++) {
+        if (places_[node][page].frame[i] < released_[page][i])
+          return "what was released is not with all who keep the page";
+      }
     }
   }
   return "";
 }
 
-std::string State::CheckAtRest() const {
+// Of a host that has gone, whether it had released or not: a death of the home would show it.
+bool State::Agree(size_t page) const {
+  const Values* first = nullptr;
   for (size_t node = 0; node < nodes_.size(); node++) {
-    if (!Alive(node)) continue;
+    if (!Alive(node) || !nodes_[node].Keeps(page)) continue;
+    const Values& values = places_[node][page].frame;
+    if (first == nullptr) first = &values;
+    for (size_t i = 0; i < kNodes; i++) {
+      if (!Alive(i) && values[i] != (*first)[i]) return false;
+    }
+  }
+  return true;
+}
+
+std::string State::CheckAtRest() const {
+  for (size_t page = 0; page < pages_; page++) {
+    if (!Agree(page)) return "who keeps a page has something else of a dead host than the others";
+  }
+  for (size_t node = 0; node < nodes_.size(); node++) {
+    if (!Alive(node) || (view_.alive & Bit(static_cast<NodeId>(node))) == 0) continue;
     const std::string name = "node " + std::to_string(node);
     if (!nodes_[node].quiet()) return name + " waits for ever";
     const Program& program = programs_[node];
@@ -47,9 +66,8 @@ std::string State::CheckAtRest() const {
     }
     for (size_t page = 0; page < pages_; page++) {
       if (places_[node][page].waiting != Right::kNone) return "a fault in " + name + " waits for ever";
-      const bool home = page % nodes_formed_ == node;
       const bool mapped = places_[node][page].mapped != Right::kNone;
-      if (Lost(page) && !home && mapped) return "what is lost stays mapped";
+      if (Lost(page) && mapped) return "what is lost stays mapped";
     }
   }
   return "";
@@ -57,7 +75,7 @@ std::string State::CheckAtRest() const {
 
 void State::Digest(std::vector<uint64_t>& words) const {
   words.clear();
-  words.insert(words.end(), {view_.epoch, view_.alive, up_, lost_, owned_since_});
+  words.insert(words.end(), {view_.epoch, view_.alive, up_, owned_since_});
   const auto pack = [&words](std::initializer_list<uint8_t> bytes) {
     uint64_t word = 0;
     for (const uint8_t byte : bytes) word = word << 8 | byte;
@@ -75,7 +93,7 @@ void State::Digest(std::vector<uint64_t>& words) const {
     for (size_t page = 0; page < pages_; page++) {
       const Place& place = places_[node][page];
       for (const Values* from : {&place.frame, &place.twin, &place.diff, &place.floor}) values(*from);
-      pack({place.mask, static_cast<uint8_t>(place.mapped), static_cast<uint8_t>(place.waiting),
+      pack({place.mask, place.twinned, place.ordered, static_cast<uint8_t>(place.mapped), static_cast<uint8_t>(place.waiting),
             static_cast<uint8_t>(place.restricting ? 1 + static_cast<int>(place.limit) : 0)});
       values(programs_[node].stored[page]);
       values(programs_[node].released[page]);

@@ -15,6 +15,7 @@ uint8_t Byte(size_t number) { return static_cast<uint8_t>(number); }
 State::State(const Scenario& scenario)
     : nodes_formed_(static_cast<uint8_t>(scenario.nodes - scenario.joins)),
       pages_(scenario.pages),
+      replicas_(scenario.replicas),
       faults_(scenario.faults),
       stores_(scenario.stores),
       flushes_(scenario.flushes),
@@ -26,8 +27,17 @@ State::State(const Scenario& scenario)
       joins_(scenario.joins) {
   view_.alive = Bit(nodes_formed_) - 1;
   up_ = view_.alive;
-  const Shape shape{pages_, nodes_formed_};
-  for (size_t node = 0; node < nodes_formed_; node++) nodes_.emplace_back(Id(node), shape, view_, true);
+  const Shape shape{pages_, nodes_formed_, replicas_};
+  for (size_t node = 0; node < nodes_formed_; node++)
+    nodes_.emplace_back(Id(node), shape, view_, true, pages_);
+}
+
+// Nobody that is there keeps it.
+bool State::Lost(size_t page) const {
+  for (size_t node = 0; node < nodes_.size(); node++) {
+    if (Alive(node) && nodes_[node].Keeps(page)) return false;
+  }
+  return true;
 }
 
 std::vector<Action> State::Actions(const Scenario& scenario) const {
@@ -69,7 +79,9 @@ std::vector<Action> State::Actions(const Scenario& scenario) const {
       add(ActionType::kUnlock, node);
     }
     if (deaths_ > 0) add(ActionType::kDie, node);
-    if (nodes_[node].epoch() < view_.epoch) add(ActionType::kInstall, node);
+    // Who is not in it does not hear of it.
+    const bool sits = (view_.alive & Bit(Id(node))) != 0;
+    if (sits && nodes_[node].epoch() < view_.epoch) add(ActionType::kInstall, node);
   }
   if (views_ > 0) add(ActionType::kNewView, 0);
   if (joins_ > 0) add(ActionType::kJoin, nodes_.size());
@@ -93,7 +105,7 @@ bool State::Apply(const Scenario& scenario, const Action& action, std::string& v
       wire.push_back(packet);
       packet.message.requester = 0;
     }
-    if (packet.message.requester == 1) {
+    if (scenario.mutant == Mutant::kRepeat && packet.message.requester == 1) {
       std::erase_if(out, [](const Output& output) { return output.type == OutputType::kSend; });
     }
   } else {
@@ -131,10 +143,12 @@ void State::Do(const Scenario& scenario, const Action& action, Outputs& out) {
       const Place before = place;
       place.diff = place.frame;
       place.mask = mask;
+      place.ordered = false;
       if (!nodes_[at].Diffed(compared, mask != 0, out)) {
         place = before;
       } else {
         place.twin = place.frame;
+        place.twinned = stays;
       }
       break;
     }
@@ -180,7 +194,7 @@ void State::Do(const Scenario& scenario, const Action& action, Outputs& out) {
       nodes_[at].Evict(page, out);
       break;
     case ActionType::kDie:
-      Die(at);
+      Die(scenario, at);
       break;
     case ActionType::kNewView:
       // The same hosts, after connections were lost with what was on them.
@@ -201,7 +215,7 @@ void State::Do(const Scenario& scenario, const Action& action, Outputs& out) {
       const View alone{view_.epoch, Bit(Id(at))};
       view_ = {view_.epoch + 1, view_.alive | Bit(Id(at))};
       up_ |= Bit(Id(at));
-      nodes_.emplace_back(Id(at), Shape{pages_, nodes_formed_}, alone, false);
+      nodes_.emplace_back(Id(at), Shape{pages_, nodes_formed_, replicas_}, alone, false, pages_);
       nodes_[at].Install(view_, out);
       break;
     }
@@ -210,13 +224,12 @@ void State::Do(const Scenario& scenario, const Action& action, Outputs& out) {
   }
 }
 
-void State::Die(size_t at) {
+void State::Die(const Scenario& scenario, size_t at) {
   deaths_--;
-  up_ &= ~Bit(Id(at));
   view_ = {view_.epoch + 1, view_.alive & ~Bit(Id(at))};
+  if (scenario.mutant == Mutant::kTwoHomes) return;
+  up_ &= ~Bit(Id(at));
   for (auto& from : wires_) from[at].clear();
-  for (size_t page = at; page < pages_ && at < nodes_formed_; page += nodes_formed_)
-    lost_ |= Byte(1u << page);
   if (owner_ == at) {
     // What it stored may have come home, or not.
     Program& program = programs_[at];
@@ -237,6 +250,31 @@ void State::Acknowledge(size_t node, size_t page) {
   Place& place = places_[node][page];
   place.mapped = std::min(place.mapped, place.limit);
   place.restricting = false;
+}
+
+// It takes nothing for a copy of the page.
+void State::Forge(const Scenario& scenario, size_t node, size_t page, std::string& violation) {
+  Outputs asked, out;
+  nodes_[node].Roomed(page, asked);
+  for (const Output& output : asked) {
+    Packet forged{About(MessageType::kReplicate, page), {}, Byte((1u << kBytes) - 1)};
+    forged.message.requester = Id(node);
+    forged.message.epoch = output.message.epoch;
+    nodes_[node].Receive(output.to, forged.message, out);
+    std::erase_if(out, [](const Output& one) { return one.message.type == MessageType::kReplicated; });
+    Perform(scenario, node, out, forged, violation);
+  }
+}
+
+// As Space::Apply: what is written here and not told of stays, and so does what is on its way.
+void State::Take(const Scenario& scenario, Place& place, const Packet& packet) {
+  for (size_t i = 0; i < kBytes; i++) {
+    const unsigned bit = 1u << i;
+    const bool own = !place.ordered && (place.mask & bit) != 0 && scenario.mutant != Mutant::kClobber;
+    if ((packet.mask & bit) == 0 || own) continue;
+    if (place.twinned && place.twin[i] == packet.values[i]) continue;
+    place.frame[i] = place.twin[i] = packet.values[i];
+  }
 }
 
 void State::Synced(size_t node, SyncTicket ticket) {
@@ -283,11 +321,15 @@ void State::Perform(const Scenario& scenario, size_t node, const Outputs& output
       case OutputType::kSend: {
         Packet sent{output.message, {}, 0};
         if (sent.message.type == MessageType::kData) sent.values = place->frame;
-        if (sent.message.type == MessageType::kMerge) {
+        if (sent.message.type == MessageType::kMerge || sent.message.type == MessageType::kReplicate) {
           if (recovering_call_ && scenario.mutant == Mutant::kForgetMerge) break;
           sent.values = place->diff;
           sent.mask = place->mask;
+          if (sent.message.type == MessageType::kMerge) place->ordered = false;
         }
+        // It has been answered before.
+        const bool late = sent.message.type == MessageType::kMerged && scenario.mutant == Mutant::kUnkept;
+        if (late && packet.message.type == MessageType::kReplicated) break;
         if (Alive(output.to) && output.message.epoch > cut_) wires_[node][output.to].push_back(sent);
         break;
       }
@@ -297,6 +339,7 @@ void State::Perform(const Scenario& scenario, size_t node, const Outputs& output
       case OutputType::kTwin:
         if (place->mapped == Right::kWrite) violation = "a copy is made of what members may change";
         if (scenario.mutant != Mutant::kLateTwin) place->twin = place->frame;
+        place->twinned = true;
         break;
       case OutputType::kDiff:
         compares_[node].emplace_back(Byte(output.page), output.right == Right::kWrite);
@@ -304,10 +347,39 @@ void State::Perform(const Scenario& scenario, size_t node, const Outputs& output
           violation = "the last difference while members may store";
         break;
       case OutputType::kApply:
-        for (size_t i = 0; i < kBytes; i++) {
-          if ((packet.mask & 1u << i) != 0) place->frame[i] = packet.values[i];
+        if (packet.message.type == MessageType::kReplicate && scenario.mutant == Mutant::kEmptyPass) break;
+        Take(scenario, *place, packet);
+        break;
+      case OutputType::kOrdered:
+        place->ordered = true;
+        break;
+      case OutputType::kPass:
+      case OutputType::kCopy: {
+        Packet sent{output.message, packet.values, packet.mask};
+        if (output.type == OutputType::kCopy) {
+          sent.values = place->twinned ? place->twin : place->frame;
+          sent.mask = Byte((1u << kBytes) - 1);
+        }
+        if (Alive(output.to) && output.message.epoch > cut_) wires_[node][output.to].push_back(sent);
+        if (output.type == OutputType::kPass && scenario.mutant == Mutant::kUnkept) {
+          sent = {About(MessageType::kMerged, output.page), {}, 0};
+          sent.message.version = output.message.version;
+          sent.message.epoch = output.message.epoch;
+          const size_t writer = output.message.requester;
+          if (Alive(writer)) wires_[node][writer].push_back(sent);
         }
         break;
+      }
+      case OutputType::kRoom: {
+        if (scenario.mutant == Mutant::kStaleKeeper) {
+          Forge(scenario, node, output.page, violation);
+          break;
+        }
+        Outputs more;
+        nodes_[node].Roomed(output.page, more);
+        Perform(scenario, node, more, packet, violation);
+        break;
+      }
       case OutputType::kForgetDiff:
         place->diff = {};
         place->mask = 0;
@@ -329,10 +401,11 @@ void State::Perform(const Scenario& scenario, size_t node, const Outputs& output
       case OutputType::kFree:
         if (place->mapped != Right::kNone && !early) violation = "a mapped frame is given up";
         place->twin = {};
+        place->twinned = false;
         break;
       case OutputType::kFail:
         place->waiting = Right::kNone;
-        if (!Lost(output.page)) violation = "lost, but its home is alive";
+        if (!Lost(output.page)) violation = "lost, but somebody alive keeps it";
         break;
       case OutputType::kSynced:
         programs_[node].under_way &= Byte(~(1u << output.page));

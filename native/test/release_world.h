@@ -29,6 +29,11 @@ enum class Mutant : uint8_t {
   kForgetMerge,   // what was not answered is not sent again in a new view
   kRepeat,        // a connection delivers a merge once more, later
   kLateTwin,      // the copy is made when members may write already
+  kUnkept,        // a home answers a difference when it has it, and others who keep the page have not
+  kEmptyPass,     // a keeper answers what it has not taken
+  kStaleKeeper,   // who is to fetch a class says that it keeps it before it has anything
+  kTwoHomes,      // others go on without a home that serves still
+  kClobber,       // a copy goes over what was written here and is on its way
 };
 
 struct Scenario {
@@ -37,6 +42,7 @@ struct Scenario {
   uint8_t faults, stores, flushes, refreshes, locks, evictions;  // how often at most
   uint8_t deaths, views, joins;
   Mutant mutant = Mutant::kNone;
+  uint8_t replicas = 1;
 };
 
 enum class ActionType : uint8_t {
@@ -91,6 +97,7 @@ class State {
   struct Place {
     Values frame{}, twin{}, diff{};
     uint8_t mask = 0;
+    bool twinned = false, ordered = false;
     Right mapped = Right::kNone;  // what members can really do
     Right waiting = Right::kNone;
     bool restricting = false;
@@ -106,16 +113,19 @@ class State {
   };
 
   bool Alive(size_t node) const { return (up_ & Bit(static_cast<NodeId>(node))) != 0; }
-  bool Lost(size_t page) const { return (lost_ & 1u << page) != 0; }
+  bool Lost(size_t page) const;
   Place& place(size_t node, size_t page) { return places_[node][page]; }
   void Do(const Scenario& scenario, const Action& action, Outputs& out);
   void Perform(const Scenario& scenario, size_t node, const Outputs& outputs, const Packet& packet,
                std::string& violation);
+  void Forge(const Scenario& scenario, size_t node, size_t page, std::string& violation);
+  void Take(const Scenario& scenario, Place& place, const Packet& packet);
   void Synced(size_t node, SyncTicket ticket);
   void Acknowledge(size_t node, size_t page);
   void StoreOwn(size_t node, size_t page);
-  void Die(size_t node);
+  void Die(const Scenario& scenario, size_t node);
   std::string Check() const;
+  bool Agree(size_t page) const;
 
   std::vector<ReleaseNode> nodes_;
   std::array<std::array<std::vector<Packet>, kNodes>, kNodes> wires_;  // [from][to]
@@ -132,8 +142,7 @@ class State {
   uint64_t cut_ = 0;                       // connections were lost in this epoch: nothing passes in it
   View view_;
   NodeMask up_ = 0;
-  uint8_t lost_ = 0;  // pages whose home is gone
-  uint8_t nodes_formed_, pages_;
+  uint8_t nodes_formed_, pages_, replicas_;
   uint8_t faults_, stores_, flushes_, refreshes_, locks_, evictions_, deaths_, views_, joins_, repeats_ = 1;
   bool recovering_call_ = false;  // what is sent now belongs to a new view
 };

@@ -38,20 +38,43 @@ function among({ host, state, trouble, awaySince, epoch, hosts }: HostsReport): 
   return lines;
 }
 
-function spreading(name: string, { consistency, pageBytes, pages, hosts }: SpreadReport): string[] {
+function spreading(
+  name: string,
+  { consistency, replicas, copies, pageBytes, pages, hosts }: SpreadReport,
+): string[] {
+  // Of a space without them there is nothing to say.
+  const replicated = replicas > 1;
   const row = (part: SpreadPart): string[] => [
     plain(part.host) + (part.fenced ? ' (fenced)' : ''),
-    ...[part.home, part.writable, part.readable, part.lost].map(String),
+    ...[part.home, ...(replicated ? [part.kept, part.missing] : [])].map(String),
+    ...[part.writable, part.readable, part.lost].map(String),
     `${part.frames - part.framesFree}/${part.frames}`,
     ...[part.members, part.faultsLocal, part.faultsRemote, part.evictions].map(String),
     formatBytes(part.pagesIn * pageBytes),
     formatBytes(part.pagesOut * pageBytes),
   ];
-  const head = ['HOST', 'HOME', 'WRITABLE', 'READABLE', 'LOST', 'FRAMES', 'MEMBERS'];
+  const head = [
+    'HOST',
+    'HOME',
+    ...(replicated ? ['KEPT', 'TOO FEW'] : []),
+    'WRITABLE',
+    'READABLE',
+    'LOST',
+    'FRAMES',
+    'MEMBERS',
+  ];
   return [
-    `space ${plain(name)}: ${counted(pages, 'page')} of ${formatBytes(pageBytes)}, ${consistency} consistency`,
+    `space ${plain(name)}: ${counted(pages, 'page')} of ${formatBytes(pageBytes)}, ${consistency} consistency${replicated ? `, ${copiesOf(replicas, copies)}` : ''}`,
     ...table([...head, 'FAULTS HERE', 'ELSEWHERE', 'EVICTED', 'IN', 'OUT'], hosts.map(row)),
   ];
+}
+
+/** How many hosts have each page. */
+function copiesOf(replicas: number, copies: number): string {
+  if (copies >= replicas) return `${replicas} replicas`;
+  return copies === 0
+    ? `${replicas} replicas: pages are lost`
+    : `${replicas} replicas: fewer copies than asked for, ${copies}`;
 }
 
 export const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;

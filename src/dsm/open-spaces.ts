@@ -23,19 +23,23 @@ export interface Wanted {
   /** Whether one with pages of another size will do. */
   readonly anyPage: boolean;
   readonly consistency: Consistency;
+  /** Hosts that are to have each page. */
+  readonly replicas: number;
   /** Of a spread space: with what synchronizes its members. */
   readonly locks: boolean;
 }
 
+type Shape = Pick<Wanted, 'pageShift' | 'consistency' | 'replicas'>;
 type AnySpace = Space | SpreadSpace;
 
 /** What keeps a space that is there, with pages of that size (0: not spread), from being the one wanted; null: nothing. */
-export function difference(wanted: Wanted, found: Pick<Wanted, 'pageShift' | 'consistency'>): string | null {
-  const { pageShift, anyPage, consistency } = wanted;
+export function difference(wanted: Wanted, found: Shape): string | null {
+  const { pageShift, anyPage, consistency, replicas } = wanted;
   if (pageShift > 0 && found.pageShift === 0) return 'it is not spread over hosts';
   if (pageShift === 0 && found.pageShift > 0) return 'it is spread over hosts';
   if (!anyPage && pageShift !== found.pageShift) return `its pages have ${2 ** found.pageShift} bytes`;
   if (consistency !== found.consistency) return `its consistency is '${found.consistency}'`;
+  if (replicas !== found.replicas) return `its replicas are ${found.replicas}`;
   return null;
 }
 
@@ -83,7 +87,8 @@ export class OpenSpaces {
     if (this.#spaces.has(name)) throw new IvshmemError('ERR_IVSHMEM_SPACE_EXISTS', this.#about(name));
     // Atomics are atomic among hosts in a sequential space only, whatever the space is that they are for.
     const shape = { bytes: LOCKS_BYTES, pageShift: LOCKS_PAGE_SHIFT, anyPage: false } as const;
-    const wanted = { mode: OPEN_ANY, persistent, ...shape, consistency: 'sequential', locks: false } as const;
+    const one = { consistency: 'sequential', replicas: 1, locks: false } as const;
+    const wanted = { mode: OPEN_ANY, persistent, ...shape, ...one };
     const space = await this.#open(name, wanted, true);
     if (!space.spread) throw new IvshmemError('ERR_IVSHMEM_SPREAD_SYNC', { kind: 'space', name: of });
     try {
@@ -145,33 +150,33 @@ export class OpenSpaces {
     entry: SpaceEntry,
     operation: string,
     wanted: Wanted & { readonly whole: boolean },
-    parts: Omit<SpreadParts, 'mapping' | 'consistency'>,
+    parts: Omit<SpreadParts, 'mapping' | 'consistency' | 'replicas'>,
   ): Promise<AnySpace> {
     const attachment = this.#attachment;
     if (!entry.spread) {
-      this.#compare(operation, wanted, { pageShift: 0, consistency: 'sequential' });
+      this.#compare(operation, wanted, { pageShift: 0, consistency: 'sequential', replicas: 1 });
       const { system, user } = this.#map(entry, operation);
       const waiting = (change: 1 | -1): void => attachment.wait(change);
       const at = entry.firstPage * PAGE_BYTES;
       return new Space({ ...parts, system, user, party: this.#party, attachment, at, waiting });
     }
     const [at, bytes] = [entry.firstPage * PAGE_BYTES, entry.pages * PAGE_BYTES];
-    const { consistency } = entry;
+    const { consistency, replicas } = entry;
     const { whole } = wanted;
     const mapping = await SpreadMapping.open(attachment, operation, { at, bytes, size: entry.bytes, whole });
     try {
       // The region may have been left meanwhile.
       attachment.check(operation);
       const pageShift = Math.log2(mapping.pageBytes);
-      this.#compare(operation, wanted, { pageShift, consistency });
-      return new SpreadSpace({ ...parts, mapping, consistency });
+      this.#compare(operation, wanted, { pageShift, consistency, replicas });
+      return new SpreadSpace({ ...parts, mapping, consistency, replicas });
     } catch (error) {
       mapping.close();
       throw error;
     }
   }
 
-  #compare(operation: string, wanted: Wanted, is: Pick<Wanted, 'pageShift' | 'consistency'>): void {
+  #compare(operation: string, wanted: Wanted, is: Shape): void {
     const found = difference(wanted, is);
     const { on } = this.#attachment.device;
     if (found !== null) throw new IvshmemError('ERR_IVSHMEM_SPREAD_DIFFERS', { operation, on, found });

@@ -5,6 +5,7 @@ import { IvshmemError } from '../errors/index.ts';
 import {
   CONSISTENCIES,
   type Consistency,
+  MOST_REPLICAS,
   OPEN_ANY,
   OPEN_EXISTING,
   OPEN_NEW,
@@ -42,6 +43,11 @@ export interface OpenSpaceOptions {
    * another host it is seen by who acquires after this host has released; several hosts may store to one page meanwhile (docs/dsm-hosts.md).
    */
   readonly consistency?: Consistency;
+  /**
+   * Of a spread space with release consistency, the same for all who open it: how many hosts are to have each page, 1 to 64. What a flush()
+   * was answered for survives the death of all of them but one (docs/dsm-hosts.md). Default 1.
+   */
+  readonly replicas?: number;
   /** Of a spread space that is made now: a power of two from 4096 to 2 MiB. Default: the smallest that this process can map. */
   readonly pageSize?: number;
 }
@@ -102,7 +108,8 @@ export async function openSpace(
     const { byteLength } = known;
     const pageShift = known.spread ? Math.log2(known.pageBytes) : 0;
     const consistency = known.spread ? known.consistency : 'sequential';
-    const found = difference(wanted, { pageShift, consistency });
+    const replicas = known.spread ? known.replicas : 1;
+    const found = difference(wanted, { pageShift, consistency, replicas });
     if (found !== null) throw new IvshmemError('ERR_IVSHMEM_SPREAD_DIFFERS', { operation, on, found });
     if (wanted.mode === OPEN_NEW) throw new IvshmemError('ERR_IVSHMEM_SPACE_EXISTS', { operation, on });
     if (byteLength < wanted.bytes) throw new IvshmemError('ERR_IVSHMEM_SPACE_SIZE', { operation, on });
@@ -173,6 +180,7 @@ function wantedOf({
   spread = false,
   locks = false,
   consistency = 'sequential',
+  replicas = 1,
   pageSize,
 }: OpenSpaceOptions): Wanted {
   const refuse = (why: string): never => {
@@ -186,7 +194,12 @@ function wantedOf({
   if (!spread && locks) refuse('locks is for a spread space');
   if (!CONSISTENCIES.includes(consistency)) refuse(`consistency is ${JSON.stringify(consistency)}`);
   if (!spread && consistency !== 'sequential') refuse('consistency is for a spread space');
+  if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= MOST_REPLICAS))
+    refuse(`replicas is ${replicas}`);
+  if (replicas > 1 && consistency !== 'release')
+    refuse('replicas is for a spread space with release consistency: a sequential page has one owner');
   const pageShift = spread ? pageShiftFor(size ?? 0, pageSize) : 0;
   const anyPage = pageSize === undefined;
-  return { mode: MODES[create], persistent, bytes: size ?? 0, pageShift, anyPage, consistency, locks };
+  const shape = { bytes: size ?? 0, pageShift, anyPage, consistency, replicas };
+  return { mode: MODES[create], persistent, ...shape, locks };
 }

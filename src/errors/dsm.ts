@@ -51,14 +51,14 @@ export const dsmErrors = {
     attempted: 'open a space',
     why: '{why}',
     remedy:
-      "`size` is a whole number of bytes from 1 to 2^32, needed where the space is to be made; `create` is 'if-missing', 'always' or 'never'; `pageSize`, of a spread space only, is a power of two from 4096 to 2 MiB, and `consistency`, likewise, is 'sequential' or 'release'.",
+      "`size` is a whole number of bytes from 1 to 2^32, needed where the space is to be made; `create` is 'if-missing', 'always' or 'never'; `pageSize`, of a spread space only, is a power of two from 4096 to 2 MiB, and `consistency`, likewise, is 'sequential' or 'release'; `replicas`, with release consistency only, is 1 to 64.",
     kind: 'usage',
   },
   ERR_IVSHMEM_SPREAD_DIFFERS: {
     attempted: '{operation} in the region {on}',
     why: 'the space is there, and {found}',
     remedy:
-      'Open it with the `spread`, `consistency` and `pageSize` that it was made with (leave `pageSize` out to take it as it is). Only a spread space can be taken from members by force.',
+      'Open it with the `spread`, `consistency`, `replicas` and `pageSize` that it was made with (leave `pageSize` out to take it as it is). Only a spread space can be taken from members by force.',
     kind: 'failure',
   },
   ERR_IVSHMEM_SPREAD_VECTORS: {

@@ -24,6 +24,7 @@ import {
   SPACE_NAME_BYTES,
   SPACE_PERSISTENT,
   SPACE_RELEASE,
+  SPACE_REPLICAS_SHIFT,
   SPACE_SPREAD,
   STATUS_OK,
 } from '../memory/layout.ts';
@@ -135,12 +136,14 @@ export class ControlClient {
       bytes,
       pageShift = 0,
       consistency = 'sequential',
+      replicas = 1,
     }: {
       mode: number;
       persistent: boolean;
       bytes: number;
       pageShift?: number;
       consistency?: Consistency;
+      replicas?: number;
     },
   ): Promise<{ space: number; generation: number; firstPage: number; pages: number; created: boolean }> {
     const reply = await this.#request(OP_SPACE_OPEN, `open the space ${name}`, (at) => {
@@ -148,7 +151,8 @@ export class ControlClient {
       this.#words[at + 1] =
         (persistent ? SPACE_PERSISTENT : 0) |
         (pageShift > 0 ? SPACE_SPREAD : 0) |
-        (consistency === 'release' ? SPACE_RELEASE : 0);
+        (consistency === 'release' ? SPACE_RELEASE : 0) |
+        ((replicas - 1) << SPACE_REPLICAS_SHIFT);
       this.#words[at + 2] = bytes >>> 0;
       this.#words[at + 3] = Math.floor(bytes / 2 ** 32);
       writeName(this.#words, at + 4, SPACE_NAME_BYTES, name);

@@ -160,6 +160,9 @@ export const SPACE_PERSISTENT = 1;
 export const SPACE_SPREAD = 2;
 /** Flag of SPACE_OPEN and of an entry, beside SPACE_SPREAD: what hosts store to it is exchanged at releases and acquires (docs/dsm-hosts.md). */
 export const SPACE_RELEASE = 4;
+/** Of these flags, beside SPACE_RELEASE, the bits from this one on: how many hosts are to have each page, less one. */
+export const SPACE_REPLICAS_SHIFT = 8;
+export const MOST_REPLICAS = 64;
 export const CONSISTENCIES = ['sequential', 'release'] as const;
 /** When a store of one host is seen on another. */
 export type Consistency = (typeof CONSISTENCIES)[number];

@@ -8,6 +8,7 @@ import {
   SPACE_OPEN,
   SPACE_PERSISTENT,
   SPACE_RELEASE,
+  SPACE_REPLICAS_SHIFT,
   SPACE_SPREAD,
   SPACE_W,
 } from './layout.ts';
@@ -28,6 +29,8 @@ export interface SpaceEntry {
   /** Its pages move between hosts: the parts are a control part and frames, which may be fewer than it has pages. */
   readonly spread: boolean;
   readonly consistency: Consistency;
+  /** Hosts that are to have each page. */
+  readonly replicas: number;
   readonly holders: number;
   /** Slot of who made it. */
   readonly creator: number;
@@ -52,6 +55,7 @@ export function readSpace(words: Int32Array, header: RegionHeader, number: numbe
     persistent: (word(SPACE_W.flags) & SPACE_PERSISTENT) !== 0,
     spread: (word(SPACE_W.flags) & SPACE_SPREAD) !== 0,
     consistency: consistencyOf(word(SPACE_W.flags)),
+    replicas: ((word(SPACE_W.flags) >>> SPACE_REPLICAS_SHIFT) & 0xff) + 1,
     holders: word(SPACE_W.holders),
     creator: word(SPACE_W.creator),
     creatorEpoch: word(SPACE_W.creatorEpoch),

@@ -104,6 +104,8 @@ export interface SpaceOptions {
   readonly homes: number;
   /** What members of different hosts see of each other's stores, and when: the same on all hosts. Default: sequential. */
   readonly consistency?: Consistency;
+  /** With release consistency: how many hosts are to have each page. Default 1. */
+  readonly replicas?: number;
   /** This node is one of them, and it is new: its pages are here, all zeros. */
   readonly forms: boolean;
   readonly epoch: bigint;
@@ -133,6 +135,13 @@ export type EngineEvent =
 /** Counters since addSpace. */
 export interface SpaceStatus {
   readonly consistency: Consistency;
+  /** Hosts that are to have each page, and those that have one, of that which the fewest have. */
+  readonly replicas: number;
+  readonly copies: number;
+  /** Pages whose home is here and which fewer hosts have than are to. */
+  readonly missing: number;
+  /** Pages that this node has for good, with release consistency: their home is here, or it is one of those who keep them. */
+  readonly kept: number;
   readonly epoch: bigint;
   readonly fenced: boolean;
   /** Nothing is under way. */
@@ -173,9 +182,9 @@ export interface PeerStatus {
 
 export interface HostsBinding {
   readonly NodeEngine: new (options: NodeEngineOptions) => NodeEngine;
-  /** The allocation that a node needs: control part, home frames and `cache` frames for pages of others (at least 8). */
+  /** The allocation that a node needs: control part, frames for the pages that it keeps from the beginning, and `cache` frames for pages of others (at least 8). */
   leastBytes(
-    space: Pick<SpaceOptions, 'pageShift' | 'pages' | 'homes'>,
+    space: Pick<SpaceOptions, 'pageShift' | 'pages' | 'homes' | 'consistency' | 'replicas'>,
     node: number,
     slots: number,
     cache: number,

@@ -38,6 +38,10 @@ export interface SpreadPart {
   readonly host: string;
   /** Pages whose directory entry is here, and for which it has frames of their own. */
   readonly home: number;
+  /** With release consistency, pages that it has for good: its home pages, and those that it keeps for others. */
+  readonly kept: number;
+  /** Pages whose home it is and which fewer hosts have than are to. */
+  readonly missing: number;
   /** Pages of which it has the only copy, and one of several to read. */
   readonly writable: number;
   readonly readable: number;
@@ -65,6 +69,9 @@ export interface SpreadReport {
   readonly number: number;
   /** When a store of one host is seen on another (docs/dsm-hosts.md). */
   readonly consistency: Consistency;
+  /** How many hosts are to have each page, and how many have one, of that which the fewest have, as this host knows. */
+  readonly replicas: number;
+  readonly copies: number;
   readonly pageBytes: number;
   /** Of the whole space. */
   readonly pages: number;

@@ -17,6 +17,8 @@ function report(
               spread: {
                 number: 1,
                 consistency: 'sequential' as const,
+                replicas: 1,
+                copies: 1,
                 pageBytes: 4096,
                 pages: 256,
                 hosts: [],

@@ -20,6 +20,7 @@ export const SPREAD = {
   node: 56,
   consistency: 60,
   nodeArmed: 64,
+  copies: 68,
   summary: 128,
   opened: 0,
   faultHead: 4,

@@ -42,6 +42,7 @@ export class SpreadMapping implements Calls {
   readonly #pins: Pins;
   readonly #size: number;
   readonly #frames: number;
+  readonly #copies: Int32Array;
   readonly #uncount: () => void;
   #forget: () => void = () => {};
   #closed = false;
@@ -68,6 +69,7 @@ export class SpreadMapping implements Calls {
     this.#size = size;
     const control = new DataView(device.memory, at);
     const shift = control.getUint32(SPREAD.pageShift, true) & 63;
+    this.#copies = new Int32Array(device.memory, at + SPREAD.copies, 1);
     const generation = randomInt(1, 2 ** 32);
     const host = control.getUint32(SPREAD.node, true) & 63;
     this.party = (host * 256 + slot) * 2 ** 32 + generation;
@@ -114,6 +116,11 @@ export class SpreadMapping implements Calls {
     const { pageBytes, frames } = memory!.shape!;
     this.pageBytes = pageBytes;
     this.#frames = frames;
+  }
+
+  /** Hosts that have a page, of that which the fewest have; 0 once the region was left. */
+  get copies(): number {
+    return this.#copies.length === 0 ? 0 : Atomics.load(this.#copies, 0);
   }
 
   acquire(operation: string, offset: number, length: number, access: 'read' | 'write'): Promise<Pin> {

@@ -17,6 +17,7 @@ export interface SpreadParts {
   readonly persistent: boolean;
   readonly mapping: SpreadMapping;
   readonly consistency: Consistency;
+  readonly replicas: number;
   /** Tells the server that this member holds it no more. */
   release(): Promise<void>;
 }
@@ -40,6 +41,8 @@ export class SpreadSpace extends NamedObjects {
   readonly buffer: ArrayBuffer;
   /** When a store of one host is seen on another: docs/dsm-hosts.md. */
   readonly consistency: Consistency;
+  /** How many hosts are to have each page. */
+  readonly replicas: number;
   /** For openSpace. */
   readonly mapping: SpreadMapping;
   /** For openSpace. */
@@ -52,10 +55,11 @@ export class SpreadSpace extends NamedObjects {
   /** Made by openSpace. */
   constructor(parts: SpreadParts) {
     super();
-    const { name, created, persistent, mapping, consistency } = parts;
+    const { name, created, persistent, mapping, consistency, replicas } = parts;
     this.#parts = parts;
     this.mapping = mapping;
     this.consistency = consistency;
+    this.replicas = replicas;
     this.exchange = consistency === 'release' ? new PageExchange(mapping, name) : NO_EXCHANGE;
     this.name = name;
     this.created = created;
@@ -63,6 +67,14 @@ export class SpreadSpace extends NamedObjects {
     this.buffer = mapping.buffer;
     this.byteLength = mapping.buffer.byteLength;
     this.pageBytes = mapping.pageBytes;
+  }
+
+  /**
+   * Of a space with more than one of `replicas`: how many hosts have a page, of that which the fewest have, as this host knows. Fewer than
+   * `replicas` where there are not so many hosts, or they have no room, and for some time after one has died; 0 when pages are lost.
+   */
+  get copies(): number {
+    return this.replicas > 1 ? this.mapping.copies : 1;
   }
 
   get closed(): boolean {

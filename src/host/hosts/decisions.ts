@@ -47,7 +47,7 @@ export function findSpace(decided: Decided, region: string, name: string): Share
 
 export type NewSpace = Pick<
   SharedSpace,
-  'region' | 'name' | 'bytes' | 'pageShift' | 'consistency' | 'persistent' | 'access' | 'maker'
+  'region' | 'name' | 'bytes' | 'pageShift' | 'consistency' | 'replicas' | 'persistent' | 'access' | 'maker'
 >;
 
 /** Makes the space unless there is one of that name. The hosts of the view are to get ready for it. */

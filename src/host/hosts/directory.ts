@@ -27,6 +27,8 @@ export interface SharedSpace {
   readonly bytes: number;
   readonly pageShift: number;
   readonly consistency: Consistency;
+  /** How many hosts are to have each page. */
+  readonly replicas: number;
   readonly persistent: boolean;
   /** Names of hosts that may open it; null: all that are listed. */
   readonly access: readonly string[] | null;

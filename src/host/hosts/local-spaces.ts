@@ -73,12 +73,14 @@ export class LocalSpaces {
       pageShift: space.pageShift,
       pages: BigInt(Math.ceil(space.bytes / 2 ** space.pageShift)),
       homes: homesOf(space.formed),
+      consistency: space.consistency,
+      replicas: space.replicas,
     };
     const pages = this.#pagesFor(shape);
-    const { id, name, bytes, pageShift, consistency, persistent } = space;
+    const { id, name, bytes, pageShift, consistency, replicas, persistent } = space;
     // The control part: a page, and one for each slot.
     const systemPages = 1 + region.slots;
-    const part = { id, name, bytes, pageShift, consistency, persistent, pages, systemPages };
+    const part = { id, name, bytes, pageShift, consistency, replicas, persistent, pages, systemPages };
     const record =
       pages === null ? null : region.run((tx) => region.spaces!.addSpread(tx, { ...part, pages }));
     if (record === null) {
@@ -89,7 +91,6 @@ export class LocalSpaces {
       ...shape,
       ...view,
       id,
-      consistency,
       at: record.firstPage * PAGE_BYTES,
       bytes: record.pages * PAGE_BYTES,
       epoch: BigInt(view.epoch),
@@ -170,14 +171,16 @@ export class LocalSpaces {
   }
 
   /** As much as the whole space needs, or what the share leaves; null: not even the least. */
-  #pagesFor(shape: { pageShift: number; pages: bigint; homes: number }): number | null {
+  #pagesFor(shape: Parameters<HostsBinding['leastBytes']>[0] & { readonly replicas: number }): number | null {
     const { region, least, directory, share } = this.#parts;
     const pagesFor = (cache: number): number =>
       Math.ceil(least(shape, directory.node, region.slots, cache) / PAGE_BYTES);
     const taken = this.all.reduce((sum, { pages }) => sum + pages, 0);
     const room = Math.floor(region.heapPages * share) - taken;
     if (pagesFor(LEAST_CACHE) > room) return null;
-    const most = pagesFor(Math.max(LEAST_CACHE, Number(shape.pages)));
+    // What others keep may have to be kept here one day, beside the least.
+    const spare = shape.replicas > 1 ? LEAST_CACHE : 0;
+    const most = pagesFor(Math.max(LEAST_CACHE, Number(shape.pages) + spare));
     if (most <= room) return most;
     const framePages = 2 ** (shape.pageShift - 12);
     return pagesFor(LEAST_CACHE + Math.floor((room - pagesFor(LEAST_CACHE)) / framePages));

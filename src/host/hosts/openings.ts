@@ -79,7 +79,7 @@ export class Openings {
 
   #look(
     { maker }: Opening,
-    { name, mode, bytes, pageShift, consistency, persistent, hosts = null }: SpaceOpen,
+    { name, mode, bytes, pageShift, consistency, replicas, persistent, hosts = null }: SpaceOpen,
   ): Opened | null {
     const { decided, state, node } = this.#directory;
     if (state !== 'serving') return null;
@@ -90,7 +90,7 @@ export class Openings {
       if (mode === OPEN_EXISTING || bytes === 0) return refused(STATUS_NO_SPACE);
       if (homesOf(decided.view) === 0) return null;
       if (access?.includes(self) === false) return refused(STATUS_FORBIDDEN);
-      const shape = { bytes, pageShift, consistency, persistent };
+      const shape = { bytes, pageShift, consistency, replicas, persistent };
       const made = { region: this.#region, name, ...shape, access, maker };
       this.#effects.create(made);
       return null;

@@ -15,6 +15,8 @@ const MOST_LOST = 1 << 20;
 const count = z.int().min(0);
 const partSchema = z.strictObject({
   id: count,
+  kept: count,
+  missing: count,
   writable: count,
   readable: count,
   frames: count,
@@ -118,6 +120,8 @@ export class Reports {
       reports.set(space.name, {
         number,
         consistency: space.consistency,
+        replicas: space.replicas,
+        copies: engine.status(space.id).copies,
         pageBytes: 2 ** space.pageShift,
         pages: pagesOf(space),
         hosts: parts.filter((part) => part !== null),
@@ -161,6 +165,8 @@ export class Reports {
       const { faultsLocal, faultsRemote, failed, evictions, pagesIn, pagesOut, fenced } = status;
       return {
         ...{ id, faultsLocal, faultsRemote, failed, evictions, pagesIn, pagesOut, fenced },
+        kept: status.kept,
+        missing: status.missing,
         writable: status.owned,
         readable: status.shared,
         frames: status.cacheFrames,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CONSISTENCIES, SPACE_NAME_BYTES } from '../../memory/layout.ts';
+import { CONSISTENCIES, MOST_REPLICAS, SPACE_NAME_BYTES } from '../../memory/layout.ts';
 import { type Decided, MAX_NODES } from './directory.ts';
 
 /** What hosts of a static list tell each other. Who sent it is known from its certificate. */
@@ -23,6 +23,7 @@ const space = z.strictObject({
   pageShift: z.int().min(12).max(21),
   // What was decided by hosts that knew of one kind only does not say it.
   consistency: z.enum(CONSISTENCIES).default('sequential'),
+  replicas: count.min(1).max(MOST_REPLICAS).default(1),
   persistent: z.boolean(),
   maker: z.string(),
   access: z.array(z.string()).max(MAX_NODES).nullable(),

@@ -63,7 +63,7 @@ export function fillSpread({ set, add }: Filler, { spaces, hosts }: SpacesReport
     const here = spread?.hosts[0];
     if (spread === undefined || here === undefined) continue;
     const space = String(spread.number);
-    for (const state of ['home', 'writable', 'readable', 'lost'] as const)
+    for (const state of ['home', 'kept', 'missing', 'writable', 'readable', 'lost'] as const)
       set('ivshmem_dsm_pages', here[state], { space, state });
     set('ivshmem_dsm_frames', here.frames - here.framesFree, { space, state: 'used' });
     set('ivshmem_dsm_frames', here.framesFree, { space, state: 'free' });

@@ -4,6 +4,7 @@ import {
   MAX_CHANNELS,
   MAX_SLOTS,
   MAX_SPACES,
+  MOST_REPLICAS,
   PAGE_BYTES,
   SPACE_NAME_BYTES,
 } from '../../memory/layout.ts';
@@ -126,6 +127,7 @@ export const spaceRecord = z.strictObject({
       pageShift: z.int().min(12).max(21),
       // Records of a server that knew of one kind only do not say it.
       consistency: z.enum(CONSISTENCIES).default('sequential'),
+      replicas: z.int().min(1).max(MOST_REPLICAS).default(1),
       over: flag,
     })
     .nullable()

@@ -2,12 +2,14 @@ import {
   type Consistency,
   MAX_QUEUE_SIZE,
   MIN_QUEUE_SIZE,
+  MOST_REPLICAS,
   NAME_BYTES,
   OPEN_ANY,
   PAGE_BYTES,
   SERVICE_BYTES,
   SPACE_PERSISTENT,
   SPACE_RELEASE,
+  SPACE_REPLICAS_SHIFT,
   SPACE_SPREAD,
 } from '../../memory/layout.ts';
 import { decodeItems, type Item, MAX_ITEMS_BYTES } from '../../memory/member-record.ts';
@@ -46,6 +48,7 @@ export interface SpaceOpen {
   readonly pageShift: number;
   /** Of one that spreads and is made now. */
   readonly consistency: Consistency;
+  readonly replicas: number;
   /** If it is made now and spreads, the hosts that may open it: of the configuration, not of the request. Null: all. */
   readonly hosts?: readonly string[] | null;
 }
@@ -112,7 +115,8 @@ export function parseSpaceOpen(request: Int32Array): SpaceOpen | null {
   const bytes = (request[ARGUMENTS + 2]! >>> 0) + (request[ARGUMENTS + 3]! >>> 0) * 2 ** 32;
   const name = parseSpaceName(request, 4);
   // A size that no region has is for the quota to refuse; only one that is no number here makes no sense.
-  const known = SPACE_PERSISTENT | SPACE_SPREAD | SPACE_RELEASE;
+  const replicas = ((flags >>> SPACE_REPLICAS_SHIFT) & 0xff) + 1;
+  const known = SPACE_PERSISTENT | SPACE_SPREAD | SPACE_RELEASE | (0xff << SPACE_REPLICAS_SHIFT);
   if (mode > OPEN_ANY || (flags & ~known) !== 0 || name === null || !Number.isSafeInteger(bytes)) return null;
   // Only who asks for a spread space writes this word.
   const pageShift = (flags & SPACE_SPREAD) === 0 ? 0 : request[ARGUMENTS + 20]!;
@@ -120,8 +124,10 @@ export function parseSpaceOpen(request: Int32Array): SpaceOpen | null {
   if ((flags & SPACE_SPREAD) !== 0 && pageShift === 0) return null;
   const release = (flags & SPACE_RELEASE) !== 0;
   if (release && pageShift === 0) return null;
+  if (replicas > (release ? MOST_REPLICAS : 1)) return null;
   const consistency = release ? 'release' : 'sequential';
-  return { mode, persistent: (flags & SPACE_PERSISTENT) !== 0, bytes, name, pageShift, consistency };
+  const persistent = (flags & SPACE_PERSISTENT) !== 0;
+  return { mode, persistent, bytes, name, pageShift, consistency, replicas };
 }
 
 /** `at`: among the arguments. */

@@ -122,7 +122,7 @@ export class Spaces {
     const firstPage = this.#allocator.allocate(part.pages);
     if (firstPage === null) return null;
     this.#effects.zeroPages(firstPage, part.pages);
-    const { id, pageShift, consistency, ...rest } = part;
+    const { id, pageShift, consistency, replicas, ...rest } = part;
     return this.#made(tx, {
       ...rest,
       number,
@@ -131,7 +131,7 @@ export class Spaces {
       creator: { slot: SERVER_SLOT, epoch: 0 },
       createdBy: '',
       holders: [],
-      spread: { id, pageShift, consistency, over: false },
+      spread: { id, pageShift, consistency, replicas, over: false },
     });
   }
 

@@ -16,6 +16,7 @@ import {
   SPACE_OPEN,
   SPACE_PERSISTENT,
   SPACE_RELEASE,
+  SPACE_REPLICAS_SHIFT,
   SPACE_SPREAD,
   SPACE_W,
   tablePages,
@@ -124,7 +125,8 @@ export class Tables {
     words[at + SPACE_W.flags] =
       (space.persistent ? SPACE_PERSISTENT : 0) |
       (space.spread === null ? 0 : SPACE_SPREAD) |
-      (space.spread?.consistency === 'release' ? SPACE_RELEASE : 0);
+      (space.spread?.consistency === 'release' ? SPACE_RELEASE : 0) |
+      (((space.spread?.replicas ?? 1) - 1) << SPACE_REPLICAS_SHIFT);
     words[at + SPACE_W.holders] = space.holders.length;
     words[at + SPACE_W.creator] = space.creator.slot;
     words[at + SPACE_W.creatorEpoch] = space.creator.epoch;

@@ -30,7 +30,13 @@ const PAGE = 4096;
 
 async function openSpread(region: Region, where = place): Promise<SpreadSpace> {
   const mapping = await SpreadMapping.open(attachmentOf(region), 'open the space s', where);
-  const parts = { name: 's', created: true, persistent: false, consistency: 'sequential' } as const;
+  const parts = {
+    name: 's',
+    created: true,
+    persistent: false,
+    consistency: 'sequential',
+    replicas: 1,
+  } as const;
   return new SpreadSpace({ ...parts, mapping, release: async () => {} });
 }
 

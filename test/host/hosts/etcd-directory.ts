@@ -66,6 +66,7 @@ const space = {
   bytes: 4096,
   pageShift: 12,
   consistency: 'sequential' as const,
+  replicas: 1,
   persistent: false,
   access: null,
   maker: 'x',
