@@ -22,6 +22,7 @@ export interface NodeWords {
   readonly pageShift?: number;
   readonly patienceMs?: number;
   readonly consistency?: Consistency;
+  readonly replicas?: number;
   readonly cluster?: string;
 }
 
@@ -34,7 +35,13 @@ export class SpreadNode {
   readonly bell = binding.eventfdCreate();
   readonly #region;
   readonly #bytes: number;
-  readonly #space: { pageShift: number; pages: bigint; homes: number; consistency: Consistency };
+  readonly #space: {
+    pageShift: number;
+    pages: bigint;
+    homes: number;
+    consistency: Consistency;
+    replicas: number;
+  };
   onEvent: (event: EngineEvent) => void = () => undefined;
 
   constructor(words: NodeWords) {
@@ -44,6 +51,7 @@ export class SpreadNode {
       pages: BigInt(words.pages),
       homes: words.homes,
       consistency: words.consistency ?? 'sequential',
+      replicas: words.replicas ?? 1,
     };
     this.#bytes = hostsBinding().leastBytes(this.#space, words.node, SLOTS, words.cache);
     const bytes = AT + this.#bytes + 4096;

@@ -27,6 +27,10 @@ export interface Status {
   readonly quiet: boolean;
   readonly fenced: boolean;
   readonly consistency: string;
+  readonly replicas: number;
+  readonly copies: number;
+  readonly missing: number;
+  readonly kept: number;
   readonly dirty: number;
   readonly flushes: number;
   readonly refreshes: number;
