@@ -1,12 +1,12 @@
 /** Spaces with release consistency, of servers of a list that are processes: what they agree on, and what is left when one is killed. */
 import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
-import { isIvshmemError } from '../../../src/errors/index.ts';
 import { runToEnd } from '../../support/native-build.ts';
 import { until } from '../../support/protocol/until.ts';
 import { Fleet, opened } from './support/fleet.ts';
 import { load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { Writer } from './support/writer.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const SIZE = 64 * PAGE;
@@ -46,49 +46,6 @@ t.test('all hosts know of a space which consistency it has', LIMIT, async (t) =>
   await mine.close();
   await theirs.close();
 });
-
-/** Adds to a word of its own in pages that others store to as well, flushes and refreshes, and keeps what went wrong. */
-class Writer {
-  rounds = 0;
-  readonly errors: string[] = [];
-  /** What was not as it had been left. */
-  wrong = 0;
-  #on = true;
-  readonly #ended: Promise<void>;
-
-  /** Ends with the test, however that ends. */
-  constructor(t: Test, space: SpreadSpace, pages: readonly number[], word: number, before?: Writer) {
-    this.rounds = before?.rounds ?? 0;
-    this.#ended = this.#run(space, pages, word);
-    t.teardown(() => {
-      this.#on = false;
-    });
-  }
-
-  async stop(): Promise<void> {
-    this.#on = false;
-    await this.#ended;
-  }
-
-  async #run(space: SpreadSpace, pages: readonly number[], word: number): Promise<void> {
-    while (this.#on) {
-      try {
-        for (const page of pages) {
-          using _ = await space.acquire(page * PAGE, PAGE, 'write');
-          const words = new Uint32Array(space.buffer, page * PAGE, PAGE / 4);
-          if (words[word] !== this.rounds) this.wrong++;
-          words[word] = this.rounds + 1;
-        }
-        this.rounds++;
-        await space.flush();
-        await space.refresh();
-      } catch (error) {
-        this.errors.push((error as NodeJS.ErrnoException).code ?? String(error));
-        if (!isIvshmemError(error, 'ERR_IVSHMEM_PAGES_LOST')) return;
-      }
-    }
-  }
-}
 
 t.test('kill -9 of a server while all hosts store to the same pages', LIMIT, async (t) => {
   const fleet = new Fleet(t, 3, { lease: 15 });

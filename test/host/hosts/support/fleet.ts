@@ -144,18 +144,21 @@ export async function opened(
   name: string,
   size: number,
   consistency: Consistency = 'sequential',
+  replicas = 1,
 ): Promise<SpreadSpace> {
   let space: SpreadSpace | null = null;
   await until(
     `the space ${name} is there`,
     async () => {
-      space = await openSpace(region, name, { size, spread: true, consistency }).catch((error: unknown) => {
-        const later = ['REFUSED', 'PAGES_FENCED', 'SERVER_SILENT'].some((code) =>
-          isIvshmemError(error, `ERR_IVSHMEM_${code}` as never),
-        );
-        if (!later) throw error;
-        return null;
-      });
+      space = await openSpace(region, name, { size, spread: true, consistency, replicas }).catch(
+        (error: unknown) => {
+          const later = ['REFUSED', 'PAGES_FENCED', 'SERVER_SILENT'].some((code) =>
+            isIvshmemError(error, `ERR_IVSHMEM_${code}` as never),
+          );
+          if (!later) throw error;
+          return null;
+        },
+      );
       return space !== null;
     },
     120,
