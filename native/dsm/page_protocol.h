@@ -14,6 +14,14 @@ struct Shape {
   PageId pages = 0;
   NodeId homes = 0;  // hosts that formed the space: nodes 0 to homes - 1
   NodeId replicas = 1;  // hosts that are to have each page, its home included; more than 1: release.h
+
+  // Pages with the same remainder by `homes` are a class, which has the same homes and keepers.
+  NodeId ClassOf(PageId page) const { return static_cast<NodeId>(page % homes); }
+  uint64_t PagesOf(NodeId cls) const { return cls < pages ? (pages - cls - 1) / homes + 1 : 0; }
+  // Whether `node` has the class from the beginning: its home, and those who follow.
+  bool Forms(NodeId node, NodeId cls) const {
+    return node < homes && cls < homes && (node + homes - cls) % homes < replicas;
+  }
 };
 
 // How the pages are kept, as far as it is known here.

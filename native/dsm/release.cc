@@ -11,9 +11,9 @@ ReleaseNode::ReleaseNode(NodeId self, const Shape& shape, const View& view, bool
   claimed_.fill(kNobody);
   for (NodeId cls = 0; forms && cls < shape.homes; cls++) {
     if ((view.alive & Bit(cls)) != 0) homes_[cls] = cls;
-    if (Forms(self, cls, shape)) kept_ |= Bit(cls);
+    if (shape.Forms(self, cls)) kept_ |= Bit(cls);
     for (NodeId node = 0; node < shape.homes; node++) {
-      if (Forms(node, cls, shape)) keepers_[cls] |= Bit(node) & view.alive;
+      if (shape.Forms(node, cls)) keepers_[cls] |= Bit(node) & view.alive;
     }
   }
 }

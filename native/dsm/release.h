@@ -3,8 +3,7 @@
 // the protocol, and dsm-replicas.md of pages that several hosts keep; native/test/release_model.cc explores
 // this very code.
 //
-// Pages with the same remainder by `homes` are a *class*: all of them have the same home, and the same hosts
-// keep them. A host *keeps* a class when it has all of its pages as the home has, but for what is not answered.
+// A node *keeps* a class of pages when it has all of them as their home has, but for what is not answered.
 #pragma once
 
 #include <array>
@@ -21,17 +20,9 @@ namespace ivshmem::dsm {
 
 class ReleaseNode final : public PageProtocol {
  public:
-  // A node that forms the space keeps the pages that Forms() says; one that joins later keeps nothing yet, and
-  // there is room for `room` pages that others have kept, besides those.
+  // A node that forms the space keeps the classes that the shape says; one that joins later keeps nothing
+  // yet. There is room for `room` pages besides those.
   ReleaseNode(NodeId self, const Shape& shape, const View& view, bool forms, uint64_t room = 0);
-
-  // Whether `node` keeps the class from the beginning: its home, and those who follow.
-  static bool Forms(NodeId node, NodeId cls, const Shape& shape) {
-    return node < shape.homes && (node + shape.homes - cls) % shape.homes < shape.replicas;
-  }
-  static uint64_t PagesOf(NodeId cls, const Shape& shape) {
-    return cls < shape.pages ? (shape.pages - cls - 1) / shape.homes + 1 : 0;
-  }
 
   void Fault(PageId page, Right right, Outputs& out) override;
   Taken Receive(NodeId from, const Message& message, Outputs& out) override;
@@ -54,7 +45,7 @@ class ReleaseNode final : public PageProtocol {
   uint64_t dirty() const override { return dirty_.size(); }
   Copies copies() const override;
   // All of the page is here, with what was ever answered.
-  bool Keeps(PageId page) const { return !fenced_ && (kept_ & Bit(ClassOf(page))) != 0; }
+  bool Keeps(PageId page) const { return !fenced_ && (kept_ & Bit(shape_.ClassOf(page))) != 0; }
   // The whole state: nodes with equal digests act alike.
   void Digest(std::vector<uint64_t>& words) const;
 
@@ -130,8 +121,7 @@ class ReleaseNode final : public PageProtocol {
   void End(std::vector<SyncTicket>& waits, bool lost, Outputs& out);
 
   void Send(NodeId to, Message message, Outputs& out);
-  NodeId ClassOf(PageId page) const { return static_cast<NodeId>(page % shape_.homes); }
-  NodeId home(PageId page) const { return homes_[ClassOf(page)]; }
+  NodeId home(PageId page) const { return homes_[shape_.ClassOf(page)]; }
   // Its home is there, with all that was ever merged into it.
   bool lives(PageId page) const { return home(page) != kNobody; }
   bool Kept(PageId id, const Page& page) const { return page.kept || Keeps(id); }

@@ -18,7 +18,7 @@ constexpr uint32_t kCopiesAtOnce = 4;
 // Whoever keeps its class, and whoever has a copy of it that is to be kept.
 NodeMask ReleaseNode::Keepers(PageId id) const {
   const auto found = pages_.find(id);
-  return keepers_[ClassOf(id)] | (found == pages_.end() ? 0 : found->second.copies);
+  return keepers_[shape_.ClassOf(id)] | (found == pages_.end() ? 0 : found->second.copies);
 }
 
 void ReleaseNode::SendMerge(PageId id, const Page& page, Outputs& out) {
@@ -70,7 +70,8 @@ bool ReleaseNode::Answered(NodeId from, const Message& message, Outputs& out) {
   return true;
 }
 
-// From now on it has whatever is merged into the page, and that is not answered before it has. Once in a view.
+// From now on it has whatever is merged into the page, and that is not answered before it has. It asks once
+// in a view.
 bool ReleaseNode::Asked(NodeId from, const Message& message, Outputs& out) {
   Page& page = pages_[message.page];
   if ((page.copies & Bit(from)) != 0) return false;
@@ -104,7 +105,7 @@ bool ReleaseNode::Replicated(NodeId from, const Message& message, Outputs& out) 
     End(page.gone, false, out);
   }
   Serve(message.page, page, out);
-  const NodeId cls = ClassOf(message.page);
+  const NodeId cls = shape_.ClassOf(message.page);
   adoptions_.at(cls).under_way--;
   Adopt(cls, out);
   return true;
@@ -145,7 +146,7 @@ void ReleaseNode::Elect(std::vector<NodeId>& deposed) {
 void ReleaseNode::BeginAdopting(const std::vector<NodeId>& deposed, Outputs& out) {
   if (!replicates()) return;
   for (NodeId cls = 0; cls < shape_.homes; cls++) {
-    if (homes_[cls] == kNobody || homes_[cls] == self_ || PagesOf(cls, shape_) == 0) continue;
+    if (homes_[cls] == kNobody || homes_[cls] == self_ || shape_.PagesOf(cls) == 0) continue;
     bool wanted = false;
     if ((keepers_[cls] & Bit(self_)) != 0) {
       wanted = std::find(deposed.begin(), deposed.end(), cls) != deposed.end();
@@ -165,13 +166,13 @@ void ReleaseNode::BeginAdopting(const std::vector<NodeId>& deposed, Outputs& out
 }
 
 bool ReleaseNode::HasRoom(NodeId cls) const {
-  if (Forms(self_, cls, shape_)) return true;
+  if (shape_.Forms(self_, cls)) return true;
   uint64_t taken = 0;
   for (NodeId other = 0; other < shape_.homes; other++) {
     const bool here = (kept_ & Bit(other)) != 0 || adoptions_.contains(other);
-    if (here && !Forms(self_, other, shape_)) taken += PagesOf(other, shape_);
+    if (here && !shape_.Forms(self_, other)) taken += shape_.PagesOf(other);
   }
-  return taken <= room_ && PagesOf(cls, shape_) <= room_ - taken;
+  return taken <= room_ && shape_.PagesOf(cls) <= room_ - taken;
 }
 
 void ReleaseNode::Adopt(NodeId cls, Outputs& out) {
@@ -195,7 +196,7 @@ void ReleaseNode::Adopt(NodeId cls, Outputs& out) {
 Copies ReleaseNode::copies() const {
   Copies copies{shape_.replicas, 0, 0};
   for (NodeId cls = 0; cls < shape_.homes; cls++) {
-    const uint64_t pages = PagesOf(cls, shape_);
+    const uint64_t pages = shape_.PagesOf(cls);
     if (pages == 0) continue;
     const bool here = !fenced_ && homes_[cls] == self_;
     const auto there = static_cast<uint32_t>(homes_[cls] == kNobody ? 0 : std::popcount(keepers_[cls]));

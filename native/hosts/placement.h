@@ -3,8 +3,7 @@
 
 #include <cstdint>
 
-#include "../dsm/messages.h"
-#include "../dsm/release.h"
+#include "../dsm/page_protocol.h"
 #include "../dsm/shared_layout.h"
 
 namespace ivshmem::hosts {
@@ -45,19 +44,20 @@ struct Placement {
   bool AtHome(dsm::PageId page) const { return NaturalHome(page) == self; }
   // Whether it has a frame for good, and which.
   bool HasFrame(dsm::PageId page) const {
-    return dsm::ReleaseNode::Forms(self, NaturalHome(page), shape());
+    return shape().Forms(self, NaturalHome(page));
   }
   uint32_t HomeFrame(dsm::PageId page) const {
     uint64_t before = 0;
-    for (dsm::NodeId cls = self; cls != NaturalHome(page); cls = static_cast<dsm::NodeId>(cls == 0 ? homes - 1 : cls - 1)) {
+    for (dsm::NodeId cls = self; cls != NaturalHome(page);) {
       before += FramesOf(cls);
+      cls = static_cast<dsm::NodeId>((cls == 0 ? homes : cls) - 1);
     }
     return static_cast<uint32_t>(before + page / homes);
   }
 
  private:
   uint64_t FramesOf(dsm::NodeId cls) const {
-    return dsm::ReleaseNode::Forms(self, cls, shape()) ? dsm::ReleaseNode::PagesOf(cls, shape()) : 0;
+    return shape().Forms(self, cls) ? shape().PagesOf(cls) : 0;
   }
 };
 

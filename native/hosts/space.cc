@@ -273,7 +273,6 @@ void Space::ReleaseFrame(PageId id, Page& page) {
 void Space::Settle(uint64_t now) {
   now_ = now;
   CompareSome();
-  MakeRooms();
   for (bool again = true; again;) {
     while (!restricted_.empty()) {
       const PageId id = restricted_.front();
@@ -293,14 +292,15 @@ void Space::Settle(uint64_t now) {
     }
     MakeRooms();
     MakeRoom();
-    again = !restricted_.empty() || (!frameless_.empty() && cache_.free() > 0);
+    again = !restricted_.empty() || (!(frameless_.empty() && rooms_.empty()) && cache_.free() > 0);
   }
   for (const uint32_t slot : std::exchange(fresh_, {})) {
     ports_[slot].fresh = false;
     if (ports_[slot].rings && ports_[slot].rings->Publish(now)) around_.Ring(slot);
   }
-  if (const uint32_t copies = node_->copies().fewest; place_.replicas > 1)
-    Word(control()->copies).store(copies, std::memory_order_relaxed);
+  // For people who look; nothing is decided by it.
+  if (place_.replicas > 1)
+    Word(control()->copies).store(node_->copies().fewest, std::memory_order_relaxed);
   if (node_->fenced() && !fence_told_ && open_restricts_ == 0) {
     fence_told_ = true;
     around_.Tell({Event::Kind::kFenced, 0, id_, 0, {}});

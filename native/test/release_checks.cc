@@ -93,7 +93,8 @@ void State::Digest(std::vector<uint64_t>& words) const {
     for (size_t page = 0; page < pages_; page++) {
       const Place& place = places_[node][page];
       for (const Values* from : {&place.frame, &place.twin, &place.diff, &place.floor}) values(*from);
-      pack({place.mask, place.twinned, place.ordered, static_cast<uint8_t>(place.mapped), static_cast<uint8_t>(place.waiting),
+      pack({place.mask, place.twinned, place.ordered, static_cast<uint8_t>(place.mapped),
+            static_cast<uint8_t>(place.waiting),
             static_cast<uint8_t>(place.restricting ? 1 + static_cast<int>(place.limit) : 0)});
       values(programs_[node].stored[page]);
       values(programs_[node].released[page]);
