@@ -246,7 +246,11 @@ bool ReleaseNode::Served(NodeId from, const Message& message, Outputs& out) {
     Send(from, About(MessageType::kData, message.page, Right::kRead), out);
     return true;
   }
-  if (message.version == 0 || passes_.contains({message.page, from, message.version})) return false;
+  // One at a time of each writer.
+  const auto pass = passes_.lower_bound({message.page, from, 1});
+  const bool passing = pass != passes_.end() && std::get<0>(pass->first) == message.page &&
+                       std::get<1>(pass->first) == from;
+  if (message.version == 0 || passing) return false;
   out.push_back(About(OutputType::kApply, message.page));
   Pass(message.page, from, message.version, OutputType::kPass, out);
   return true;

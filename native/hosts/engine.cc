@@ -156,7 +156,7 @@ bool Engine::Turn() {
   }
   // What that gave to say goes out now, and not with the next turn.
   if (settled) busy |= peers_->Work(now_);
-  return busy;
+  return busy || retry_;
 }
 
 void Engine::Lapse() {

@@ -118,8 +118,8 @@ void Space::Install(const dsm::View& view, uint64_t now) {
   node_->Install(view, out);
   Perform(out, {});
   // Frames for copies that were on their way.
-  for (auto& [id, page] : pages_) {
-    if (place_.replicas > 1 && !page.queued) ReleaseFrame(id, page);
+  if (place_.replicas > 1 && !node_->fenced()) {
+    for (auto& [id, page] : pages_) ReleaseFrame(id, page);
   }
   Hurry();
 }

@@ -84,7 +84,12 @@ std::vector<Action> State::Actions(const Scenario& scenario) const {
     if (sits && nodes_[node].epoch() < view_.epoch) add(ActionType::kInstall, node);
   }
   if (views_ > 0) add(ActionType::kNewView, 0);
-  if (joins_ > 0) add(ActionType::kJoin, nodes_.size());
+  if (joins_ == 0) return actions;
+  if (nodes_.size() < scenario.nodes) add(ActionType::kJoin, nodes_.size());
+  // The same number in a new life.
+  for (size_t node = 0; node < nodes_.size(); node++) {
+    if (!Alive(node)) add(ActionType::kJoin, node);
+  }
   return actions;
 }
 
@@ -164,7 +169,10 @@ void State::Do(const Scenario& scenario, const Action& action, Outputs& out) {
     case ActionType::kFlush:
       flushes_--;
       programs_[at].flushing = true;
-      for (size_t p = 0; p < kPages; p++) programs_[at].stored[p] = own_[p];
+      for (size_t p = 0; p < kPages; p++) {
+        programs_[at].stored[p] = own_[p];
+        if ((anew_[at] & 1u << p) != 0) programs_[at].stored[p][at] = 0;
+      }
       begin(kFlushing, SyncKind::kFlush);
       break;
     case ActionType::kRefresh:
@@ -210,15 +218,10 @@ void State::Do(const Scenario& scenario, const Action& action, Outputs& out) {
         if ((view_.alive & Bit(Id(from))) == 0) wires_[from][at].clear();
       }
       break;
-    case ActionType::kJoin: {
-      joins_--;
-      const View alone{view_.epoch, Bit(Id(at))};
-      view_ = {view_.epoch + 1, view_.alive | Bit(Id(at))};
-      up_ |= Bit(Id(at));
-      nodes_.emplace_back(Id(at), Shape{pages_, nodes_formed_, replicas_}, alone, false, pages_);
+    case ActionType::kJoin:
+      Join(at);
       nodes_[at].Install(view_, out);
       break;
-    }
     default:
       break;
   }
@@ -242,8 +245,25 @@ void State::Die(const Scenario& scenario, size_t at) {
   }
 }
 
+void State::Join(size_t at) {
+  joins_--;
+  const View alone{view_.epoch, Bit(Id(at))};
+  view_ = {view_.epoch + 1, view_.alive | Bit(Id(at))};
+  up_ |= Bit(Id(at));
+  ReleaseNode node(Id(at), Shape{pages_, nodes_formed_, replicas_}, alone, false, pages_);
+  if (at == nodes_.size()) return nodes_.push_back(std::move(node));
+  nodes_[at] = std::move(node);
+  places_[at] = {};
+  programs_[at] = {};
+  compares_[at].clear();
+  for (auto& wire : wires_[at]) wire.clear();
+  anew_[at] = Byte((1u << kPages) - 1);
+}
+
 void State::StoreOwn(size_t node, size_t page) {
   places_[node][page].frame[node] = ++own_[page][node];
+  anew_[node] &= Byte(~(1u << page));
+  if (replicas_ > 1) places_[node][page].frame[kRaced] = ++raced_;
 }
 
 void State::Acknowledge(size_t node, size_t page) {

@@ -1,7 +1,7 @@
 // The world around the nodes of native/dsm/release.h, for the model check: connections, members' mappings,
 // frames, copies and differences, the hosts' directory, and what programs may rely on. Of each page a node
 // has bytes: one that only it stores to, and one that whoever has a lock stores to. Values only rise, so that
-// an old one shows.
+// an old one shows. With replicas all race for one more.
 #pragma once
 
 #include <array>
@@ -17,7 +17,8 @@ namespace ivshmem::dsm::release_model {
 constexpr size_t kNodes = 3;           // at most
 constexpr size_t kPages = 2;           // at most
 constexpr size_t kLocked = kNodes;     // the byte that is stored to under the lock, of page 0
-constexpr size_t kBytes = kNodes + 1;  // and one of each node's own
+constexpr size_t kRaced = kNodes + 1;  // the byte that each stores to with its own
+constexpr size_t kBytes = kNodes + 2;  // and one of each node's own
 
 // What is done wrong on purpose, to see that the check notices.
 enum class Mutant : uint8_t {
@@ -123,6 +124,7 @@ class State {
   void Synced(size_t node, SyncTicket ticket);
   void Acknowledge(size_t node, size_t page);
   void StoreOwn(size_t node, size_t page);
+  void Join(size_t node);
   void Die(const Scenario& scenario, size_t node);
   std::string Check() const;
   bool Agree(size_t page) const;
@@ -134,6 +136,8 @@ class State {
   std::array<Program, kNodes> programs_{};
   std::array<Values, kPages> own_{};       // the last value that each node has stored
   std::array<Values, kPages> released_{};  // and that it has released
+  std::array<uint8_t, kNodes> anew_{};     // pages that a node has not stored to since it came back
+  uint8_t raced_ = 0;
   uint8_t locked_ = 0;                     // the last that was stored under the lock
   bool doubtful_ = false;                  // or as it was before: its owner died while it released
   uint8_t before_ = 0;

@@ -9,7 +9,7 @@ t.test(
     await buildNativeTests('build/release_model');
     const { code, output } = await runToEnd(nativeTest('release_model'), [], 110_000);
     t.equal(code, 0, 'exit status', { output });
-    t.equal(output.match(/ complete$/gm)?.length, 23, 'scenarios explored to the end', { output });
+    t.equal(output.match(/ complete$/gm)?.length, 24, 'scenarios explored to the end', { output });
     t.equal(output.match(/^mutant-.* violation$/gm)?.length, 12, 'mistakes noticed', { output });
   },
 );

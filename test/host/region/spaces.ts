@@ -120,6 +120,7 @@ t.test('requests that make no sense', async (t) => {
   t.equal(status('m', { mode: 3 }), STATUS_BAD_REQUEST);
   t.equal(status('m', { mode: -1 }), STATUS_BAD_REQUEST);
   t.equal(status('m', { flags: 2 }), STATUS_BAD_REQUEST);
+  t.equal(status('m', { flags: 1 << 8 }), STATUS_BAD_REQUEST);
   t.equal(status('m', { bytes: 2 ** 53 }), STATUS_BAD_REQUEST);
   t.equal(status('', {}), STATUS_BAD_REQUEST);
   t.equal(status('a\nb', {}), STATUS_BAD_REQUEST);
