@@ -1,14 +1,12 @@
 /** Spaces with release consistency, of servers of a list that are processes: what they agree on, and what is left when one is killed. */
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
-import { runToEnd } from '../../support/native-build.ts';
 import { until } from '../../support/protocol/until.ts';
 import { Fleet, opened } from './support/fleet.ts';
 import { load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { status, together } from './support/status.ts';
 import { Writer } from './support/writer.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const SIZE = 64 * PAGE;
 const skip = withoutHosts() ?? false;
 const LIMIT = { skip, timeout: 170_000 };
@@ -38,9 +36,7 @@ t.test('all hosts know of a space which consistency it has', LIMIT, async (t) =>
   await t.rejects(openSpace(a, 'x', { size: 1, spread: true, consistency: wrong }), { code: options });
   await t.rejects(openSpace(a, 'x', { size: 1, consistency: 'release' }), { code: options });
 
-  const words = ['--import', 'tsx', MAIN, 'dsm', 'status', '--socket', fleet.sockets[B]!];
-  const node = ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath];
-  const { output } = await runToEnd('env', [...node, ...words], 60_000);
+  const output = await status(fleet.sockets[B]!);
   t.match(output, /space grid: 64 pages of 4 KiB, release consistency/);
   t.match(output, /space other: 64 pages of 4 KiB, sequential consistency/);
   await mine.close();
@@ -50,6 +46,7 @@ t.test('all hosts know of a space which consistency it has', LIMIT, async (t) =>
 t.test('kill -9 of a server while all hosts store to the same pages', LIMIT, async (t) => {
   const fleet = new Fleet(t, 3, { lease: 15 });
   await fleet.start(A, B, C);
+  await together(fleet.sockets[A]!, 3);
   const regions = await Promise.all([A, B, C].map((host) => fleet.member(host)));
   const [a, b, c] = (await Promise.all(regions.map((region) => opened(region, 'grid', SIZE, 'release')))) as [
     SpreadSpace,

@@ -1,30 +1,23 @@
 /** Spaces whose pages two hosts keep, of servers of a list that are processes and are killed under load. */
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
-import { runToEnd } from '../../support/native-build.ts';
 import { until } from '../../support/protocol/until.ts';
 import { Fleet, opened } from './support/fleet.ts';
 import { load, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { status, together } from './support/status.ts';
 import { Writer } from './support/writer.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const PAGES = 64;
 const SIZE = PAGES * PAGE;
 const skip = withoutHosts() ?? false;
 const [A, B, C] = [0, 1, 2];
 const twice = { size: SIZE, spread: true, consistency: 'release', replicas: 2 } as const;
 
-async function status(socket: string): Promise<string> {
-  const words = ['--import', 'tsx', MAIN, 'dsm', 'status', '--socket', socket];
-  const node = ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath];
-  return (await runToEnd('env', [...node, ...words], 60_000)).output;
-}
-
 t.test('what may be asked for, and what is said of it', { skip, timeout: 170_000 }, async (t) => {
   const fleet = new Fleet(t, 2, { lease: 30 });
   await fleet.start(A, B);
   const [a, b] = [await fleet.member(A), await fleet.member(B)];
+  await together(fleet.sockets[A]!, 2);
   const mine = await opened(a, 'grid', SIZE, 'release', 2);
   t.same([mine.replicas, mine.copies], [2, 2]);
   const three = await opened(b, 'more', SIZE, 'release', 3);
@@ -78,6 +71,7 @@ async function words(space: SpreadSpace, pages: readonly number[]): Promise<numb
 t.test('kill -9 of one home after the other, under load', { skip, timeout: 300_000 }, async (t) => {
   const fleet = new Fleet(t, 3, { lease: 15 });
   await fleet.start(A, B, C);
+  await together(fleet.sockets[A]!, 3);
   const regions = await Promise.all([A, B, C].map((host) => fleet.member(host)));
   const [a, b, c] = (await Promise.all(
     regions.map((region) => opened(region, 'grid', SIZE, 'release', 2)),
