@@ -41,7 +41,7 @@ function frame(type: number, body: Buffer = Buffer.alloc(0)): Buffer {
 function hello(node: number, cluster = CLUSTER): Buffer {
   const body = Buffer.concat([
     Buffer.from('IVSHNODE'),
-    Buffer.from([2, 0, node, cluster.length]),
+    Buffer.from([3, 0, node, cluster.length]),
     Buffer.from(cluster),
   ]);
   return frame(32, body);
