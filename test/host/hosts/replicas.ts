@@ -85,7 +85,11 @@ t.test('kill -9 of one home after the other, under load', { skip, timeout: 300_0
 
   // All write to pages of all homes, each to a word of its own.
   const pages = [30, 31, 32];
-  const [ofA, ofB, ofC] = [new Writer(t, a, pages, 1), new Writer(t, b, pages, 2), new Writer(t, c, pages, 3)];
+  const [ofA, ofB, ofC] = [
+    new Writer(t, a, pages, 1),
+    new Writer(t, b, pages, 2),
+    new Writer(t, c, pages, 3),
+  ];
   const goOn = async (what: string, ...writers: readonly Writer[]): Promise<void> => {
     const before = writers.map(({ flushed }) => flushed);
     const on = (): boolean =>
