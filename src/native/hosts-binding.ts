@@ -173,7 +173,7 @@ export interface PeerStatus {
 
 export interface HostsBinding {
   readonly NodeEngine: new (options: NodeEngineOptions) => NodeEngine;
-  /** The allocation that a node needs: control part, home frames and `cache` frames for pages of others (at least 8). */
+  /** The allocation that a node needs: control part, home frames and `cache` frames for pages of others (at least 8), but no more than one for each page. */
   leastBytes(
     space: Pick<SpaceOptions, 'pageShift' | 'pages' | 'homes'>,
     node: number,
