@@ -23,7 +23,7 @@ class RecordSocket {
   bool ended() const { return ended_; }
 
  private:
-  // The fewer calls, the fewer acknowledgements the receiver sends; more than this made no difference.
+  // The fewer calls, the fewer acknowledgements the receiver sends.
   static constexpr size_t kAhead = 128 << 10;
 
   int fd_;

@@ -122,8 +122,7 @@ SslContext MakeContext(const Identity& identity, std::string& why) {
   // Every connection is made with certificates: none is resumed from what an earlier one left.
   SSL_CTX_set_num_tickets(context.get(), 0);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-  // Reading ahead is RecordSocket's: what OpenSSL has of further records it would move to the front of its
-  // buffer with each one.
+  // Reading ahead is RecordSocket's.
   SSL_CTX_set_mode(context.get(), SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   return context;
 }
