@@ -93,6 +93,7 @@
         "hosts/member_rings.cc",
         "hosts/node_engine.cc",
         "hosts/peers.cc",
+        "hosts/record_socket.cc",
         "hosts/space.cc",
         "hosts/space_calls.cc",
         "hosts/space_members.cc",

@@ -153,9 +153,9 @@ bool Node::Accept(NodeId from, const Message& message, Outputs& out) {
   if (message.type == MessageType::kFail) return FromHome(from, message) && Failed(message, out);
   if (ForHome(message.type)) {
     if (!ToHome(message)) return false;
-    Home::Sends sends;
-    const bool taken = home_.Receive(from, message, sends);
-    for (const auto& [to, answer] : sends) Send(to, answer, out);
+    sends_.clear();
+    const bool taken = home_.Receive(from, message, sends_);
+    for (const auto& [to, answer] : sends_) Send(to, answer, out);
     return taken;
   }
   return FromHome(from, message) && Asked(from, message, out);

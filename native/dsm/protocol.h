@@ -82,6 +82,7 @@ class Node final : public PageProtocol {
   Home home_;
   std::unordered_map<PageId, Page> pages_;
   std::vector<Message> own_;  // to this node itself: given before the call that sent them returns
+  Home::Sends sends_;         // what the home says to one message
 };
 
 }  // namespace ivshmem::dsm

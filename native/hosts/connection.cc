@@ -21,10 +21,10 @@ constexpr uint64_t kRecordsPerKey = 1 << 22;
 }  // namespace
 
 Connection::Connection(int fd, SSL_CTX* context, bool client, uint64_t now, uint64_t until)
-    : deadline(until), heard_at(now), said_at(now), taken_at(now), fd_(fd), client_(client), plain_(kRecord) {
+    : deadline(until), heard_at(now), said_at(now), taken_at(now), fd_(fd), client_(client), socket_(fd), plain_(kRecord) {
   ERR_clear_error();
   ssl_.reset(SSL_new(context));
-  if (!ssl_ || SSL_set_fd(ssl_.get(), fd) != 1) {
+  if (!ssl_ || !Attach(ssl_.get(), socket_)) {
     Break("TLS: " + TlsReason(nullptr));
     return;
   }
@@ -96,16 +96,20 @@ void Connection::Advance() {
 
 Connection::Got Connection::Receive(uint64_t now) {
   while (stage_ == Stage::kOpen) {
-    const std::span<std::byte> room = reader_.Next();
+    const FrameReader::Got got = reader_.Next();
+    if (got == FrameReader::Got::kFrame) return Got::kFrame;
+    if (got == FrameReader::Got::kNonsense) {
+      Break("it sent what is no message");
+      break;
+    }
+    const std::span<std::byte> room = reader_.Room();
     ERR_clear_error();
     errno = 0;
     const int count = SSL_read(ssl_.get(), room.data(), static_cast<int>(room.size()));
     if (count <= 0) return Failed(count, "reading") ? Got::kNothing : Got::kBroken;
     heard_at = now;
     bytes_in += static_cast<uint64_t>(count);
-    const FrameReader::Got got = reader_.Took(static_cast<size_t>(count));
-    if (got == FrameReader::Got::kFrame) return Got::kFrame;
-    if (got == FrameReader::Got::kNonsense) Break("it sent what is no message");
+    reader_.Took(static_cast<size_t>(count));
   }
   return stage_ == Stage::kBroken ? Got::kBroken : Got::kNothing;
 }
@@ -144,7 +148,27 @@ std::span<const std::byte> Connection::BodyOf(const Item& item) const {
   return item.space != nullptr ? item.space->frame(item.frame) : std::span<const std::byte>(item.body);
 }
 
-// The next record: as much as it holds of what is to be said.
+// The next record, or the one that was begun: that has to be given again as it was.
+std::span<const std::byte> Connection::Record() {
+  if (plain_end_ == 0 && direct_ == 0 && begun_ >= kHeaderBytes) {
+    // The middle of a large page. OpenSSL copies it before it encrypts, so that nobody can change the record
+    // meanwhile.
+    const Item& item = queue_.front();
+    if (kHeaderBytes + item.length - begun_ >= kRecord) direct_ = kRecord;
+  }
+  if (direct_ > 0) return BodyOf(queue_.front()).subspan(begun_ - kHeaderBytes, direct_);
+  if (plain_end_ == 0) Fill();
+  return std::span(plain_).first(plain_end_);
+}
+
+void Connection::Wrote() {
+  plain_end_ = 0;
+  if (direct_ == 0) return;
+  begun_ += std::exchange(direct_, 0);
+  LeaveIfDone();
+}
+
+// As much as a record holds of what is to be said.
 void Connection::Fill() {
   const auto copy = [this](std::span<const std::byte> from, size_t skip) {
     const size_t count = std::min(from.size() - skip, kRecord - plain_end_);
@@ -156,31 +180,35 @@ void Connection::Fill() {
     const Item& item = queue_.front();
     if (begun_ < kHeaderBytes) copy(item.header, begun_);
     if (begun_ >= kHeaderBytes && item.length > 0) copy(BodyOf(item), begun_ - kHeaderBytes);
-    if (begun_ < kHeaderBytes + item.length) return;
-    if (item.space != nullptr) item.space->Unhold(item.frame);
-    begun_ = 0;
-    Dequeue(0);
+    LeaveIfDone();
   }
+}
+
+void Connection::LeaveIfDone() {
+  const Item& item = queue_.front();
+  if (begun_ < kHeaderBytes + item.length) return;
+  if (item.space != nullptr) item.space->Unhold(item.frame);
+  begun_ = 0;
+  Dequeue(0);
 }
 
 void Connection::Flush(uint64_t now) {
   if (stage_ != Stage::kOpen) return;
   // Since when the peer takes nothing.
   if (!std::exchange(blocked_, false)) taken_at = now;
-  for (int record = 0; record < kRecordsInARow; record++) {
-    // One that was begun has to be given again as it was.
-    if (plain_end_ == 0) Fill();
-    if (plain_end_ == 0) return;
+  for (int records = 0; records < kRecordsInARow; records++) {
+    const std::span<const std::byte> record = Record();
+    if (record.empty()) return;
     ERR_clear_error();
     errno = 0;
-    const int count = SSL_write(ssl_.get(), plain_.data(), static_cast<int>(plain_end_));
+    const int count = SSL_write(ssl_.get(), record.data(), static_cast<int>(record.size()));
     if (count <= 0) {
       Failed(count, "writing");
       return;
     }
-    bytes_out += plain_end_;
-    waiting -= plain_end_;
-    plain_end_ = 0;
+    bytes_out += record.size();
+    waiting -= record.size();
+    Wrote();
     said_at = taken_at = now;
     if (++records_ % kRecordsPerKey == 0) SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "record_socket.h"
 #include "space.h"
 #include "tls.h"
 #include "wire.h"
@@ -86,7 +87,10 @@ class Connection {
 
   void Enqueue(Item item);
   void Dequeue(size_t index);
+  std::span<const std::byte> Record();
+  void Wrote();
   void Fill();
+  void LeaveIfDone();
   std::span<const std::byte> BodyOf(const Item& item) const;
   // False: it is broken now.
   bool Failed(int result, const char* what);
@@ -95,12 +99,14 @@ class Connection {
   bool client_;
   Stage stage_ = Stage::kConnecting;
   std::string why_;
+  RecordSocket socket_;
   Ssl ssl_;
   FrameReader reader_;
   std::deque<Item> queue_;
   size_t excused_ = 0;  // of queue_, the first ones
   uint64_t kept_ = 0, excused_kept_ = 0;  // bytes of bodies in it
-  size_t begun_ = 0;  // bytes of the first item that are in plain_ or beyond
+  size_t begun_ = 0;   // bytes of the first item that are in plain_ or beyond
+  size_t direct_ = 0;  // and of those that follow them, how many are being written from where they are
   std::vector<std::byte> plain_;
   size_t plain_end_ = 0;
   bool blocked_ = false;

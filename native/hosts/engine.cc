@@ -155,7 +155,7 @@ bool Engine::Turn() {
     settled = true;
   }
   // What that gave to say goes out now, and not with the next turn.
-  if (settled) busy |= peers_->Work(now_);
+  if (settled) busy |= peers_->Send(now_);
   return busy || retry_;
 }
 

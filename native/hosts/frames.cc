@@ -2,13 +2,24 @@
 
 namespace ivshmem::hosts {
 
-Frames::Frames(uint32_t first, uint32_t count) : first_(first), cells_(count) {
+Frames::Frames(uint32_t first, uint32_t count) : first_(first), count_(count), cells_(count) {
   free_.reserve(count);
   // The lowest comes out first: pages that come one after the other lie so, too.
   for (uint32_t i = count; i-- > 0;) free_.push_back(first + i);
 }
 
+Frames Frames::Whole(uint32_t count) {
+  Frames frames(0, 0);
+  frames.whole_ = true;
+  frames.count_ = count;
+  return frames;
+}
+
 uint32_t Frames::Take(dsm::PageId page) {
+  if (whole_) {
+    taken_++;
+    return static_cast<uint32_t>(page);
+  }
   if (free_.empty()) return kNoFrame;
   const uint32_t frame = free_.back();
   free_.pop_back();
@@ -19,6 +30,10 @@ uint32_t Frames::Take(dsm::PageId page) {
 }
 
 void Frames::Give(uint32_t frame) {
+  if (whole_) {
+    taken_--;
+    return;
+  }
   if (!Ours(frame) || !cells_[frame - first_].used) return;
   Leaving(frame, false);
   Cell& cell = cells_[frame - first_];

@@ -1,5 +1,5 @@
 // Which page each cache frame of a space holds. Home frames need no bookkeeping: page p of a home is in frame
-// p / homes, and in no other.
+// p / homes, and in no other. Where there is a frame for every page, page p is in frame p.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,18 @@ inline constexpr uint32_t kNoFrame = UINT32_MAX;
 
 class Frames {
  public:
-  // Frames `first` to `first + count - 1`.
+  // Frames `first` to `first + count - 1`, each for any page.
   Frames(uint32_t first, uint32_t count);
+  // Frames of their own for all pages, `count` of which have another home: no page ever makes room for another.
+  static Frames Whole(uint32_t count);
 
-  uint32_t count() const { return static_cast<uint32_t>(cells_.size()); }
-  uint32_t free() const { return static_cast<uint32_t>(free_.size()); }
+  bool whole() const { return whole_; }
+  uint32_t count() const { return count_; }
+  uint32_t free() const { return whole_ ? count_ - taken_ : static_cast<uint32_t>(free_.size()); }
   // On their way to be free, that is, asked to go.
   uint32_t leaving() const { return leaving_; }
 
-  // kNoFrame: none is free.
+  // For a page that has none. kNoFrame: none is free.
   uint32_t Take(dsm::PageId page);
   void Give(uint32_t frame);
   // It was used: a second chance.
@@ -49,7 +52,10 @@ class Frames {
   bool Ours(uint32_t frame) const { return frame >= first_ && frame - first_ < cells_.size(); }
 
   uint32_t first_;
-  std::vector<Cell> cells_;
+  uint32_t count_;
+  bool whole_ = false;
+  uint32_t taken_ = 0;       // if `whole_`
+  std::vector<Cell> cells_;  // if not
   std::vector<uint32_t> free_;
   uint32_t leaving_ = 0;
   uint32_t hand_ = 0;

@@ -15,6 +15,8 @@ namespace ivshmem::hosts {
 namespace {
 
 constexpr int kFramesInARow = 256;
+// What has come is given to the members before the rest is read, so that they ask for more meanwhile.
+constexpr size_t kBytesInARow = 256 << 10;
 // Connections whose peer has not said yet who it is; further ones are closed at once.
 constexpr int kStrangers = 32;
 
@@ -171,9 +173,11 @@ void Peers::Greet(Connection& connection) {
 
 void Peers::Read(Connection& connection, uint64_t now) {
   connection.unread = false;
-  for (int row = 0; row < kFramesInARow; row++) {
+  size_t bytes = 0;
+  for (int row = 0; row < kFramesInARow && bytes < kBytesInARow; row++) {
     if (connection.paused || connection.Receive(now) != Connection::Got::kFrame) return;
     const Frame& frame = connection.frame();
+    bytes += kHeaderBytes + frame.length;
     if (!connection.up) {
       const std::string why = Welcome(connection);
       if (!why.empty()) return connection.Break(why);
@@ -241,6 +245,11 @@ bool Peers::Work(uint64_t now) {
     more |= connection->unread;
   }
   // What was read may have given something to say to anybody.
+  return Send(now) || more;
+}
+
+bool Peers::Send(uint64_t now) {
+  bool more = false;
   for (auto& [key, connection] : connections_) {
     if (connection->has_more()) connection->Flush(now);
     more |= connection->has_more();

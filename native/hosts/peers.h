@@ -47,8 +47,10 @@ class Peers {
   void Ready(uint64_t key, uint32_t events, uint64_t now);
   // Frames that waited are given to the sink again.
   void Retry(uint64_t now);
-  // Sends, reads what is left to read, forgets who is gone. True: there is more to do.
+  // Reads what is left to read, and sends. True: there is more to do.
   bool Work(uint64_t now);
+  // Sends, and forgets who is gone. True: there is more to send.
+  bool Send(uint64_t now);
   // Now and then: signs of life, and who gave none.
   void Check(uint64_t now);
   void Forget(const Space& space);

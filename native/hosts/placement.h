@@ -1,6 +1,7 @@
 // Where things are in a spread space's allocation on one host.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "../dsm/page_protocol.h"
@@ -34,11 +35,16 @@ struct Placement {
     for (dsm::NodeId cls = 0; cls < homes; cls++) count += FramesOf(cls);
     return count;
   }
-  uint64_t bytes(uint64_t cache) const { return frames_offset() + (home_frames() + cache) * page_bytes(); }
+  uint64_t bytes(uint64_t cache) const {
+    return frames_offset() + std::min(home_frames() + cache, pages) * page_bytes();
+  }
   // Frames that fit.
   uint64_t frames(uint64_t allocation) const {
     return allocation < frames_offset() ? 0 : (allocation - frames_offset()) >> page_shift;
   }
+  // All pages have room. Then page p is in frame p, whatever its home: what are neighbours in the space are
+  // neighbours in memory too, and a member has them by one mapping.
+  bool whole(uint64_t allocation) const { return frames(allocation) >= pages; }
 
   dsm::NodeId NaturalHome(dsm::PageId page) const { return static_cast<dsm::NodeId>(page % homes); }
   bool AtHome(dsm::PageId page) const { return NaturalHome(page) == self; }

@@ -7,6 +7,7 @@
 
 #include "../dsm/protocol.h"
 #include "../dsm/release.h"
+#include "copy_page.h"
 #include "diff.h"
 
 namespace ivshmem::hosts {
@@ -23,6 +24,12 @@ namespace {
 
 // A full barrier or at least an acquire everywhere: these words are looked at a few times per fault.
 using Word = std::atomic_ref<uint32_t>;
+
+Frames FramesFor(const Placement& place, uint64_t bytes) {
+  const uint64_t homes = place.home_frames();
+  if (place.whole(bytes)) return Frames::Whole(static_cast<uint32_t>(place.pages - homes));
+  return {static_cast<uint32_t>(homes), static_cast<uint32_t>(place.frames(bytes) - homes)};
+}
 
 std::unique_ptr<dsm::PageProtocol> ProtocolFor(const Placement& place, const dsm::View& view, bool forms,
                                                uint64_t cache) {
@@ -45,8 +52,7 @@ Space::Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t by
       patience_(patience_ns),
       around_(around),
       node_(ProtocolFor(place, view, forms, place.frames(bytes) - place.home_frames())),
-      cache_(static_cast<uint32_t>(place.home_frames()),
-             static_cast<uint32_t>(place.frames(bytes) - place.home_frames())),
+      cache_(FramesFor(place, bytes)),
       heat_(static_cast<size_t>(std::min<uint64_t>(place.pages, kHeatCells))),
       alive_(view.alive) {
   cut_.fill(view.epoch - 1);
@@ -72,7 +78,7 @@ dsm::shared::MemberPage* Space::member_page(uint32_t slot) const {
 }
 
 uint32_t Space::FrameOf(PageId id) const {
-  if (place_.HasFrame(id)) return place_.HomeFrame(id);
+  if (place_.HasFrame(id)) return cache_.whole() ? static_cast<uint32_t>(id) : place_.HomeFrame(id);
   const auto found = pages_.find(id);
   return found == pages_.end() ? kNoFrame : found->second.frame;
 }
@@ -165,10 +171,9 @@ Taken Space::Receive(NodeId from, const dsm::Message& message, std::span<const s
                              : "what was written of a page makes no sense");
     return Taken::kNow;
   }
-  dsm::Outputs out;
-  if (node_->Receive(from, message, out) == Taken::kLater) return Taken::kLater;
-  Perform(out, body);
-  return Taken::kNow;
+  Taken taken = Taken::kNow;
+  Do(body, [&](dsm::Outputs& out) { taken = node_->Receive(from, message, out); });
+  return taken;
 }
 
 void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
@@ -184,7 +189,7 @@ void Space::Perform(dsm::Outputs& outputs, std::span<const std::byte> body) {
         // A page arrives only when it was asked for, and it is asked for only when it has a frame. Were it
         // not so, nothing here could be relied upon.
         if (to == kNoFrame || body.size() != page_bytes()) return Fence(now_);
-        std::memcpy(bytes(to).data(), body.data(), body.size());
+        CopyPage(bytes(to), body);
         counters_.pages_in++;
         Heat(output.page);
         break;
@@ -279,9 +284,7 @@ void Space::Settle(uint64_t now) {
       restricted_.pop_front();
       // Another one may have been given since.
       if (pages_[id].restricts > 0 || pages_[id].delayed) continue;
-      dsm::Outputs out;
-      node_->Restricted(id, out);
-      Perform(out, {});
+      Do({}, [&](dsm::Outputs& out) { node_->Restricted(id, out); });
     }
     while (!frameless_.empty() && cache_.free() > 0) {
       const PageId id = frameless_.front();
@@ -309,7 +312,7 @@ void Space::Settle(uint64_t now) {
 
 // Some frames are made free before they are asked for, so that few faults wait for an eviction.
 void Space::MakeRoom() {
-  if (node_->fenced()) return;
+  if (node_->fenced() || cache_.whole()) return;
   const size_t spare = std::min<size_t>(16, cache_.count() / 8);
   const size_t goal = std::min<size_t>(cache_.count(), frameless_.size() + rooms_.size() + spare);
   for (uint32_t looks = cache_.count(); looks > 0 && cache_.free() + cache_.leaving() < goal; looks--) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "../dsm/page_protocol.h"
@@ -144,6 +145,15 @@ class Space {
   void Done(const dsm::shared::OrderEntry& order, uint64_t now);
   void Request(dsm::PageId id, Page& page);
 
+  // `tell` has the node say what is to be done.
+  template <class Tell>
+  void Do(std::span<const std::byte> body, const Tell& tell) {
+    dsm::Outputs out = std::exchange(spare_, {});
+    tell(out);
+    Perform(out, body);
+    out.clear();
+    spare_ = std::move(out);
+  }
   void Perform(dsm::Outputs& out, std::span<const std::byte> body);
   void Map(dsm::PageId id, dsm::Right right);
   void Restrict(dsm::PageId id, dsm::Right limit);
@@ -179,6 +189,7 @@ class Space {
   uint64_t patience_;
   Surroundings& around_;
   std::unique_ptr<dsm::PageProtocol> node_;
+  dsm::Outputs spare_;  // memory for the next
   Frames cache_;
   std::unordered_map<dsm::PageId, Page> pages_;
   std::array<Port, dsm::shared::kMaxSlots> ports_;

@@ -182,15 +182,13 @@ void Space::Request(PageId id, Page& page) {
   Right right = Right::kNone;
   for (const Use& use : page.waiting) right = std::max(right, use.right);
   page.wanted = true;
-  dsm::Outputs out;
-  node_->Fault(id, right, out);
-  Perform(out, {});
+  Do({}, [&](dsm::Outputs& out) { node_->Fault(id, right, out); });
 }
 
 void Space::Map(PageId id, Right right) {
   Page& page = pages_[id];
   page.wanted = false;
-  for (const Use& waiter : std::exchange(page.waiting, {})) {
+  for (const Use& waiter : page.waiting) {
     Give(waiter.slot, Order(dsm::shared::kMapOrder, id, static_cast<uint8_t>(right), FrameOf(id)));
     page.maps++;
     const auto same = [&](const Use& use) { return use.slot == waiter.slot; };
@@ -201,6 +199,7 @@ void Space::Map(PageId id, Right right) {
       found->right = right;
     }
   }
+  page.waiting.clear();
   if (page.maps > 0) HoldUntil(id, page, now_ + kMapNs);
   // Nobody waits any more, and it may have been given to nobody.
   ReleaseFrame(id, page);

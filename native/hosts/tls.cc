@@ -1,8 +1,11 @@
 #include "tls.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+
+#include <cerrno>
 
 namespace ivshmem::hosts {
 
@@ -62,6 +65,41 @@ bool UseAuthority(SSL_CTX* context, const std::string& text) {
   });
 }
 
+RecordSocket& SocketOf(BIO* bio) { return *static_cast<RecordSocket*>(BIO_get_data(bio)); }
+
+bool WouldBlock() { return errno == EAGAIN || errno == EINTR; }
+
+int ReadSocket(BIO* bio, char* to, int room) {
+  BIO_clear_retry_flags(bio);
+  const ssize_t got = SocketOf(bio).Read(reinterpret_cast<std::byte*>(to), static_cast<size_t>(room));
+  if (got < 0 && WouldBlock()) BIO_set_retry_read(bio);
+  return static_cast<int>(got);
+}
+
+int WriteSocket(BIO* bio, const char* from, int count) {
+  BIO_clear_retry_flags(bio);
+  const ssize_t sent =
+      SocketOf(bio).Write(reinterpret_cast<const std::byte*>(from), static_cast<size_t>(count));
+  if (sent < 0 && WouldBlock()) BIO_set_retry_write(bio);
+  return static_cast<int>(sent);
+}
+
+long ControlSocket(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_EOF) return SocketOf(bio).ended() ? 1 : 0;
+  // Nothing is kept back.
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+// For the life of the process; null: there is no memory.
+BIO_METHOD* SocketMethod() {
+  BIO_METHOD* const method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "ivshmem node");
+  if (method == nullptr) return nullptr;
+  BIO_meth_set_read(method, ReadSocket);
+  BIO_meth_set_write(method, WriteSocket);
+  BIO_meth_set_ctrl(method, ControlSocket);
+  return method;
+}
+
 }  // namespace
 
 SslContext MakeContext(const Identity& identity, std::string& why) {
@@ -84,11 +122,20 @@ SslContext MakeContext(const Identity& identity, std::string& why) {
   // Every connection is made with certificates: none is resumed from what an earlier one left.
   SSL_CTX_set_num_tickets(context.get(), 0);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  // Reading ahead is RecordSocket's.
   SSL_CTX_set_mode(context.get(), SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  // Several records by one read.
-  SSL_CTX_set_read_ahead(context.get(), 1);
-  SSL_CTX_set_default_read_buffer_len(context.get(), 128 << 10);
   return context;
+}
+
+bool Attach(SSL* ssl, RecordSocket& socket) {
+  static BIO_METHOD* const method = SocketMethod();
+  BIO* const bio = method == nullptr ? nullptr : BIO_new(method);
+  if (bio == nullptr) return false;
+  BIO_set_data(bio, &socket);
+  BIO_set_init(bio, 1);
+  // For both directions, and once owned.
+  SSL_set_bio(ssl, bio, bio);
+  return true;
 }
 
 bool HasName(SSL* ssl, const std::string& name) {

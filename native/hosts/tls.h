@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "record_socket.h"
+
 namespace ivshmem::hosts {
 
 // PEM.
@@ -24,6 +26,9 @@ using Ssl = std::unique_ptr<SSL, SslFree>;
 
 // For both roles. Null, and `why` says what does not fit.
 SslContext MakeContext(const Identity& identity, std::string& why);
+
+// TLS over this socket, which stays where it is as long as `ssl` lives. False: there is no memory.
+bool Attach(SSL* ssl, RecordSocket& socket);
 
 // Whether the peer's certificate, which is valid, has this DNS name.
 bool HasName(SSL* ssl, const std::string& name);

@@ -1,7 +1,9 @@
 #include "wire.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "diff.h"
 
@@ -111,29 +113,42 @@ std::optional<Hello> DecodeHello(std::span<const std::byte> body) {
   return hello;
 }
 
-std::span<std::byte> FrameReader::Next() {
-  if (in_body_) return std::span(body_).first(frame_.length).subspan(filled_);
-  return std::span(header_).subspan(filled_);
-}
-
-FrameReader::Got FrameReader::Took(size_t count) {
-  filled_ += count;
-  if (in_body_) return filled_ == frame_.length ? Whole() : Got::kMore;
-  if (filled_ < kHeaderBytes) return Got::kMore;
-  const std::optional<Frame> frame = Decode(header_);
+FrameReader::Got FrameReader::Next() {
+  if (in_body_) {
+    if (filled_ < frame_.length) return Got::kMore;
+    in_body_ = false;
+    whole_ = std::span(body_).first(frame_.length);
+    return Got::kFrame;
+  }
+  if (to_ - from_ < kHeaderBytes) return Got::kMore;
+  HeaderBytes header;
+  std::memcpy(header.data(), &staged_[from_], kHeaderBytes);
+  const std::optional<Frame> frame = Decode(header);
   if (!frame) return Got::kNonsense;
   frame_ = *frame;
-  if (frame_.length == 0) return Whole();
+  from_ += kHeaderBytes;
+  const std::span<const std::byte> there = std::span(staged_).subspan(from_, to_ - from_);
+  if (there.size() >= frame_.length) {
+    whole_ = there.first(frame_.length);
+    from_ += frame_.length;
+    return Got::kFrame;
+  }
   if (body_.size() < frame_.length) body_.resize(frame_.length);
+  std::copy(there.begin(), there.end(), body_.begin());
+  filled_ = there.size();
+  from_ = to_ = 0;
   in_body_ = true;
-  filled_ = 0;
   return Got::kMore;
 }
 
-FrameReader::Got FrameReader::Whole() {
-  in_body_ = false;
-  filled_ = 0;
-  return Got::kFrame;
+std::span<std::byte> FrameReader::Room() {
+  if (in_body_) return std::span(body_).first(frame_.length).subspan(filled_);
+  // The beginning of a header.
+  std::memmove(staged_.data(), staged_.data() + from_, to_ - from_);
+  to_ -= std::exchange(from_, 0);
+  return std::span(staged_).subspan(to_);
 }
+
+void FrameReader::Took(size_t count) { (in_body_ ? filled_ : to_) += count; }
 
 }  // namespace ivshmem::hosts

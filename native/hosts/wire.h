@@ -58,28 +58,36 @@ std::vector<std::byte> EncodeHello(const Hello& hello);
 // Nothing: of another protocol, or not a hello.
 std::optional<Hello> DecodeHello(std::span<const std::byte> body);
 
-// Puts the bytes of a stream together to frames.
+// Puts the bytes of a stream together to frames. Short ones are where they were read to; only of one that
+// goes on beyond what was read at a time the bytes are put together elsewhere.
 class FrameReader {
  public:
   enum class Got : uint8_t { kMore, kFrame, kNonsense };
 
-  // Where the next bytes of the stream go; never empty.
-  std::span<std::byte> Next();
-  // `count` bytes are there, at most as many as Next() has room for.
-  Got Took(size_t count);
+  FrameReader() : staged_(kStaged) {}
+
+  // The next frame of what is there. kMore: Room() has to be filled before there is one.
+  Got Next();
+  // Where the next bytes of the stream go; never empty. Only after kMore.
+  std::span<std::byte> Room();
+  // `count` bytes are there, at most as many as Room() had room for.
+  void Took(size_t count);
 
   // Until the next call of Next().
   const Frame& frame() const { return frame_; }
-  std::span<const std::byte> body() const { return std::span(body_).first(frame_.length); }
+  std::span<const std::byte> body() const { return whole_; }
 
  private:
-  Got Whole();
+  // What a record of TLS brings, after what was left of the one before: less than a header.
+  static constexpr size_t kStaged = (1 << 14) + kHeaderBytes;
 
-  HeaderBytes header_;
+  std::vector<std::byte> staged_;
+  size_t from_ = 0, to_ = 0;     // of staged_, what is not read yet
   std::vector<std::byte> body_;  // keeps its size: it grows to the largest page once
-  Frame frame_;
-  size_t filled_ = 0;
+  size_t filled_ = 0;            // of body_
   bool in_body_ = false;
+  Frame frame_;
+  std::span<const std::byte> whole_;
 };
 
 }  // namespace ivshmem::hosts

@@ -78,24 +78,27 @@ uint64_t Stream(uint64_t& nonsense) {
     bytes.insert(bytes.end(), header.begin(), header.end());
     bytes.resize(bytes.size() + length, static_cast<std::byte>(i));
   }
-  for (size_t at = 0; at < bytes.size();) {
-    const std::span<std::byte> room = reader.Next();
-    Must(!room.empty(), "there is room for the next byte");
-    const size_t count = std::min({room.size(), bytes.size() - at, size_t{1} + Below(5000)});
-    std::memcpy(room.data(), &bytes[at], count);
-    at += count;
-    const FrameReader::Got got = reader.Took(count);
+  for (size_t at = 0;;) {
+    const FrameReader::Got got = reader.Next();
     if (got == FrameReader::Got::kNonsense) {
       nonsense++;
       return frames;
     }
-    if (got != FrameReader::Got::kFrame) continue;
+    if (got == FrameReader::Got::kMore) {
+      if (at == bytes.size()) return frames;
+      const std::span<std::byte> room = reader.Room();
+      Must(!room.empty(), "there is room for the next byte");
+      const size_t count = std::min({room.size(), bytes.size() - at, size_t{1} + Below(30'000)});
+      std::memcpy(room.data(), &bytes[at], count);
+      at += count;
+      reader.Took(count);
+      continue;
+    }
     frames++;
     Must(reader.body().size() == reader.frame().length, "the body is as long as it says");
     const std::vector<std::byte> copy(reader.body().begin(), reader.body().end());
     static_cast<void>(DecodeHello(copy));
   }
-  return frames;
 }
 
 void Bytes() {
@@ -244,7 +247,8 @@ void Message(Scene& scene) {
 
 void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency, dsm::NodeId replicas) {
   rng.seed(seed);
-  Scene scene(consistency, replicas);
+  // With frames for few pages, or for all.
+  Scene scene(consistency, replicas, seed % 4 < 2 ? kLeastCache : kPages);
   for (uint32_t slot = 1; slot < kSlots; slot++) scene.space->Member(slot, true, scene.now);
   Open(scene, 1, 77);
   for (uint64_t step = 0; step < steps; step++) {

@@ -52,9 +52,9 @@ class Around final : public Surroundings {
 };
 
 struct Scene {
-  explicit Scene(dsm::Consistency consistency, dsm::NodeId replicas = 1) {
+  explicit Scene(dsm::Consistency consistency, dsm::NodeId replicas = 1, uint64_t cache = kLeastCache) {
     place = {12, kPages, 2, 0, kSlots, consistency, replicas};
-    bytes = place.bytes(kLeastCache);
+    bytes = place.bytes(cache);
     memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)));
     std::memset(memory.get(), 0, bytes);
     space = std::make_unique<Space>(7, place, memory.get(), bytes, dsm::View{1, 3}, true, 1'000'000, around);

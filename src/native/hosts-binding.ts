@@ -182,7 +182,10 @@ export interface PeerStatus {
 
 export interface HostsBinding {
   readonly NodeEngine: new (options: NodeEngineOptions) => NodeEngine;
-  /** The allocation that a node needs: control part, frames for the pages that it keeps from the beginning, and `cache` frames for pages of others (at least 8). */
+  /**
+   * The allocation that a node needs: control part, frames for the pages that it keeps from the beginning, and `cache` frames for pages of
+   * others (at least 8), but no more than one for each page.
+   */
   leastBytes(
     space: Pick<SpaceOptions, 'pageShift' | 'pages' | 'homes' | 'consistency' | 'replicas'>,
     node: number,
