@@ -32,11 +32,13 @@ Frames FramesFor(const Placement& place, uint64_t bytes) {
 }
 
 std::unique_ptr<dsm::PageProtocol> ProtocolFor(const Placement& place, const dsm::View& view, bool forms,
-                                               uint64_t cache) {
+                                               uint64_t bytes) {
   if (place.consistency == dsm::Consistency::kRelease) {
-    // Pages that nobody here keeps need some frames, too.
-    const uint64_t room = cache > kLeastCache ? cache - kLeastCache : 0;
-    return std::make_unique<dsm::ReleaseNode>(place.self, place.shape(), view, forms, room);
+    const uint64_t cache = place.frames(bytes) - place.home_frames();
+    // Pages that nobody here keeps need some frames, too, unless all have their own.
+    const uint64_t others = place.whole(bytes) ? 0 : kLeastCache;
+    return std::make_unique<dsm::ReleaseNode>(place.self, place.shape(), view, forms,
+                                              cache > others ? cache - others : 0);
   }
   return std::make_unique<dsm::Node>(place.self, place.shape(), view, forms);
 }
@@ -51,7 +53,7 @@ Space::Space(uint32_t id, const Placement& place, std::byte* memory, uint64_t by
       bytes_(bytes),
       patience_(patience_ns),
       around_(around),
-      node_(ProtocolFor(place, view, forms, place.frames(bytes) - place.home_frames())),
+      node_(ProtocolFor(place, view, forms, bytes)),
       cache_(FramesFor(place, bytes)),
       heat_(static_cast<size_t>(std::min<uint64_t>(place.pages, kHeatCells))),
       alive_(view.alive) {
