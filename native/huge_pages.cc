@@ -1,18 +1,23 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <napi.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
 
 #include "arguments.h"
 #include "error.h"
 #include "exports.h"
 #include "huge_pages.h"
-#include "unique_fd.h"
+#include "mapping.h"
+#include "pinned.h"
 
+// Linux 5.14 and 6.1; older C libraries do not know them.
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25  // Linux 6.1; older C libraries do not know it.
+#define MADV_COLLAPSE 25
 #endif
 
 namespace ivshmem {
@@ -36,36 +41,36 @@ void* MapAligned(size_t mapped, int protection, int fd, off_t offset) {
 namespace {
 
 /** Returns 0 or an errno value. */
-int Collapse(int fd, off_t offset, size_t length) {
-  // A block without any page stays without one.
+int Collapse(char* address, size_t length) {
+  // A block without any page stays without one. Not by a load, which a file that somebody made shorter answers
+  // with a signal.
   for (size_t at = 0; at < length; at += kHugePage) {
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, offset + static_cast<off_t>(at), 1) != 0) return errno;
+    if (madvise(address + at, 1, MADV_POPULATE_READ) != 0) return errno;
   }
-  void* const address = MapAligned(length, PROT_READ | PROT_WRITE, fd, offset);
-  if (address == MAP_FAILED) return errno;
-  const int error = madvise(address, length, MADV_COLLAPSE) == 0 ? 0 : errno;
-  munmap(address, length);
-  return error;
+  return madvise(address, length, MADV_COLLAPSE) == 0 ? 0 : errno;
 }
 
 class CollapseWorker : public Napi::AsyncWorker {
  public:
-  CollapseWorker(Napi::Env env, UniqueFd fd, off_t offset, size_t length)
+  CollapseWorker(Napi::Env env, std::shared_ptr<Region> region, char* address, size_t length)
       : AsyncWorker(env, "ivshmem.collapsePages"),
         promise_(env),
-        fd_(std::move(fd)),
-        offset_(offset),
+        region_(std::move(region)),
+        address_(address),
         length_(length) {}
 
   Napi::Promise promise() const { return promise_.Promise(); }
 
-  void Execute() override { error_ = Collapse(fd_.get(), offset_, length_); }
+  void Execute() override {
+    error_ = Collapse(address_, length_);
+    region_.reset();
+  }
   void OnOK() override { promise_.Resolve(Napi::Number::New(Env(), error_)); }
 
  private:
   Napi::Promise::Deferred promise_;
-  UniqueFd fd_;
-  off_t offset_;
+  std::shared_ptr<Region> region_;  // mapped until this is done, whoever closes it
+  char* address_;
   size_t length_;
   int error_ = 0;
 };
@@ -73,18 +78,16 @@ class CollapseWorker : public Napi::AsyncWorker {
 Napi::Value CollapsePages(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Arguments arguments(info);
-  const int fd = arguments.Fd(0);
+  Pinned memory = PinnedFrom(env, info[0], "buffer");
   const uint64_t offset = arguments.Size(1, "offset");
   const uint64_t length = arguments.Size(2, "length", kHugePage);
   if (offset % kHugePage != 0 || length % kHugePage != 0)
     ThrowRange(env, "offset and length must be multiples of 2 MiB");
-  struct stat status {};
-  Checked(env, "fstat", fstat(fd, &status));
-  if (offset + length > static_cast<uint64_t>(status.st_size))
-    ThrowRange(env, "offset + length is beyond the end of the file");
-  // Its own descriptor: the caller may close his while the work goes on.
-  UniqueFd own(Checked(env, "fcntl", fcntl(fd, F_DUPFD_CLOEXEC, 0)));
-  auto* worker = new CollapseWorker(env, std::move(own), static_cast<off_t>(offset), length);
+  if (offset + length > memory.size) ThrowRange(env, "offset + length is beyond the end of the buffer");
+  auto* const address = reinterpret_cast<char*>(memory.base) + offset;
+  if (reinterpret_cast<uintptr_t>(address) % kHugePage != 0)
+    ThrowRange(env, "the mapping does not begin at a multiple of 2 MiB of its file");
+  auto* worker = new CollapseWorker(env, std::move(memory.region), address, length);
   const Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;

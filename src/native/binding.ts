@@ -22,11 +22,12 @@ export interface Binding {
   /** fallocate(PUNCH_HOLE|KEEP_SIZE): [offset, offset + length) of the file reads as zeros and takes no memory. */
   punchHole(fd: number, offset: number, length: number): void;
   /**
-   * Has the kernel put what [offset, offset + length) of a memfd or a file on tmpfs holds into pages of 2 MiB, and takes the memory
-   * for it (MADV_COLLAPSE, Linux 6.1), in a thread. Contents stay, and so do mappings, those of other processes too. Both in bytes,
-   * multiples of 2 MiB. Resolves with 0, or with the errno (positive) of what the kernel could not do: then some of it is as before.
+   * Has the kernel put what [offset, offset + length) of a mapped memfd or file on tmpfs holds into pages of 2 MiB, and takes the
+   * memory for it (MADV_COLLAPSE, Linux 6.1), in a thread. Contents stay, and so do mappings, those of other processes too. `buffer` is
+   * that of a Mapping, which may be closed meanwhile; both in bytes, multiples of 2 MiB. Resolves with 0, or with the errno (positive)
+   * of what the kernel could not do: then some of it is as before.
    */
-  collapsePages(fd: number, offset: number, length: number): Promise<number>;
+  collapsePages(buffer: ArrayBuffer, offset: number, length: number): Promise<number>;
   /** memcpy with non-temporal stores for lengths >= 4 KiB; byte offsets into two ArrayBuffers, bounds-checked. */
   copyNonTemporal(
     target: ArrayBuffer,

@@ -21,7 +21,7 @@ const LONGEST_WAIT_MS = 64_000;
  * of the page tables. Nothing has to be reserved for it, and where the kernel has none to give, everything works as before.
  */
 export class HugePages {
-  readonly #fd: number;
+  readonly #memory: ArrayBuffer;
   readonly #blocks: number;
   readonly #log: Log;
   /** By block, 1: it was asked for since it last was a hole. */
@@ -32,10 +32,10 @@ export class HugePages {
   #wait = FIRST_WAIT_MS;
   #again: NodeJS.Timeout | undefined;
 
-  /** `fd`: a memfd or a file on tmpfs of `bytes` bytes; stays the caller's. */
-  constructor(fd: number, bytes: number, log: Log) {
-    this.#fd = fd;
-    this.#blocks = Math.floor(bytes / BLOCK_BYTES);
+  /** `memory`: a memfd or a file on tmpfs, mapped from its beginning. */
+  constructor(memory: ArrayBuffer, log: Log) {
+    this.#memory = memory;
+    this.#blocks = Math.floor(memory.byteLength / BLOCK_BYTES);
     this.#log = log;
     this.#covered = new Uint8Array(this.#blocks);
   }
@@ -88,7 +88,7 @@ export class HugePages {
     const bytes = count * BLOCK_BYTES;
     if (bytes > freemem() * MOST_SHARE) return this.#log.debug({ bytes }, 'no huge pages: memory is short');
     this.#covered.fill(1, first, first + count);
-    const errno = await binding.collapsePages(this.#fd, first * BLOCK_BYTES, bytes);
+    const errno = await binding.collapsePages(this.#memory, first * BLOCK_BYTES, bytes);
     if (this.#closed) return;
     if (errno === 0) {
       this.#wait = FIRST_WAIT_MS;

@@ -85,7 +85,7 @@ export class RegionServer implements ControlSubject {
     this.config = config;
     this.#parts = parts;
     const { transparentHugePages: huge } = config;
-    this.#huge = huge && config.memory !== 'hugepages' ? new HugePages(memory.fd, config.size, log) : null;
+    this.#huge = huge && config.memory !== 'hugepages' ? new HugePages(memory.mapping.buffer, log) : null;
     this.#core = new RegionCore(config, {
       memory: memory.mapping.buffer,
       directory: directory?.mapping.buffer ?? null,
