@@ -2,6 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 const BATCHES = 5;
 
+/** Of the operations of a batch from one try to the next. */
+const MOST_GROWTH = 8;
+
 /**
  * Shortest warm-up, however short the sample: V8 compiles on a thread that shares the pinned CPU with a loop that never
  * sleeps, so its best code comes late.
@@ -48,9 +51,18 @@ export async function batchesOf(step: Step, n: number): Promise<number[]> {
   return batches;
 }
 
-/** Both: five batches that fill `ms` after a warm-up. The procedure of bench/native/pair.h, with a longer warm-up. */
+/**
+ * Both: five batches that fill `ms` after a warm-up. The procedure of bench/native/pair.h, with a longer warm-up. Batches that took a
+ * small part of that time are taken again with more operations: the warm-up was stalled, and they only emptied what lay ready.
+ */
 export async function timeBatches(ms: number, step: Step, options: WarmUp = {}): Promise<number[]> {
-  return batchesOf(step, await warmUp(ms, step, options));
+  for (let n = await warmUp(ms, step, options); ; ) {
+    const batches = await batchesOf(step, n);
+    const took = batches.reduce((sum, ns) => sum + ns * n, 0) / 1e6;
+    if (took >= ms / 4) return batches;
+    // What lies ready takes no time at all, and says nothing of what comes after it.
+    n = Math.ceil(n * Math.min(MOST_GROWTH, ms / took));
+  }
 }
 
 /** A step that returns no promise is not awaited: that would be a turn of the microtask queue in the time. */
