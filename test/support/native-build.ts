@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const directory = fileURLToPath(new URL('../../native/test/', import.meta.url));
@@ -39,12 +40,16 @@ export function lacking(...names: readonly string[]): string | false {
   return missing.length > 0 && `not installed: ${missing.join(', ')}`;
 }
 
-/** Builds a target of native/test/Makefile. Test files run side by side: one make at a time for a target, and no two share an output. */
+/**
+ * Builds a target of native/test/Makefile. Test files run side by side: one make at a time for those that are linked with the same
+ * objects, with all processors, and no two others share an output.
+ */
 export async function buildNativeTests(target: string): Promise<void> {
   const locks = `${directory}build/locks`;
   mkdirSync(locks, { recursive: true });
-  const lock = `${locks}/${target.replaceAll('/', '-')}`;
-  const make = ['make', '--no-print-directory', target];
+  const [, kind = target.replaceAll('/', '-')] = /_(asan|tsan|model)$/.exec(target) ?? [];
+  const lock = `${locks}/${kind}`;
+  const make = ['make', '--no-print-directory', `--jobs=${availableParallelism()}`, target];
   const { code, output } = await runToEnd('flock', [lock, ...make], 280_000, directory);
   if (code !== 0) throw new Error(`make ${target} failed:\n${output}`);
 }
