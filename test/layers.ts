@@ -37,13 +37,19 @@ const allowedSiblings = new Set(['backend>vfio', 'native>errors']);
 const sources = globSync('src/**/*.ts');
 const folderOf = (file: string): string => (file.split('/').length > 2 ? file.split('/')[1]! : '');
 
+/** The relative paths that a file imports: for names, for what they do, or on demand. */
+function importsOf(file: string): string[] {
+  const imports = readFileSync(file, 'utf8').matchAll(/\b(?:from|import)\s*\(?\s*'(\.[^']+)'/g);
+  return [...imports].map(([, target]) => target!);
+}
+
 t.test('imports point downward and siblings do not know each other', (t) => {
   for (const file of sources) {
     const from = folderOf(file);
     if (from === '') continue;
     t.ok(from in level, `${from}/ has a level`);
-    for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)) {
-      const to = folderOf(normalize(join(dirname(file), target!)));
+    for (const target of importsOf(file)) {
+      const to = folderOf(normalize(join(dirname(file), target)));
       if (to === from) continue;
       // src/index.ts is the public face: only commands stand above it.
       const fine =
@@ -74,8 +80,8 @@ t.test('imports of the server point downward', (t) => {
     const from = partOf(file);
     if (from === '') continue;
     t.ok(from in serverLevel, `${from}/ has a level`);
-    for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)) {
-      const path = normalize(join(dirname(file), target!));
+    for (const target of importsOf(file)) {
+      const path = normalize(join(dirname(file), target));
       const to = partOf(path);
       if (!path.startsWith('src/host/') || path === 'src/host/log.ts' || to === from) continue;
       if (to === '' || !(serverLevel[to]! < serverLevel[from]!)) t.fail(`${file} imports ${target}`);

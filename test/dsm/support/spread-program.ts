@@ -1,6 +1,6 @@
 /** A member of a spread space that does what lines on standard input say (spread-member.ts); in a worker, one that counts. */
 import { once } from 'node:events';
-import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -190,6 +190,7 @@ const deeds: Record<string, (...args: never[]) => unknown> = {
     const file = join(tmpdir(), `ivshmem-spread-${process.pid}`);
     writeFileSync(file, Buffer.alloc(length, 0x61));
     const fd = openSync(file, 'r');
+    rmSync(file);
     try {
       return readSync(fd, Buffer.from(space.buffer, offset, length));
     } finally {
