@@ -175,9 +175,14 @@ t.test(
     const server = start(t);
     const region = await join(t, server, 1);
     let deaf = true;
-    server.answer = () => (deaf ? undefined : 0);
+    let unheard = 0;
+    server.answer = () => {
+      if (!deaf) return 0;
+      unheard++;
+      return undefined;
+    };
     const drained = region.drain();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until('the mark to be taken', () => unheard > 0, 10);
     t.equal(server.asked.at(-1)!.op, OP_HELLO, 'the mark was taken, and nobody answered');
     deaf = false;
     await drained;
