@@ -1,10 +1,11 @@
 /** What synchronizes members of several hosts: servers and members are processes, with real certificates, and are killed. */
 import t from 'tap';
+import { withoutOpenssl } from '../../host/hosts/support/certificates.ts';
 import { until } from '../../support/protocol/until.ts';
-import { LocksScene, withoutHosts } from '../support/locks-scene.ts';
+import { LocksScene } from '../support/locks-scene.ts';
 
 t.setTimeout(240_000);
-const skip = withoutHosts() ?? false;
+const skip = withoutOpenssl() ?? false;
 const SIZE = 64 << 10;
 
 t.test(

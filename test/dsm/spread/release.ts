@@ -1,10 +1,11 @@
 /** Spaces with release consistency: servers and members are processes on two or three hosts, with real certificates. */
 import t from 'tap';
+import { withoutOpenssl } from '../../host/hosts/support/certificates.ts';
 import { until } from '../../support/protocol/until.ts';
-import { LocksScene, withoutHosts } from '../support/locks-scene.ts';
+import { LocksScene } from '../support/locks-scene.ts';
 
 t.setTimeout(240_000);
-const skip = withoutHosts() ?? false;
+const skip = withoutOpenssl() ?? false;
 const SIZE = 64 << 10;
 const PAGE_WORDS = 1024;
 

@@ -6,22 +6,11 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import type { Consistency } from '../../../src/memory/layout.ts';
-import { hostsBinding } from '../../../src/native/hosts-binding.ts';
-import { Authority, withoutOpenssl } from '../../host/hosts/support/certificates.ts';
+import { Authority } from '../../host/hosts/support/certificates.ts';
 import { testFolder } from '../../support/test-folder.ts';
 
 const PROGRAM = fileURLToPath(new URL('./locks-program.ts', import.meta.url));
 let count = 0;
-
-/** Why there can be no hosts here; null when there can. */
-export function withoutHosts(): string | null {
-  try {
-    hostsBinding();
-  } catch {
-    return 'the addon of hosts is not built';
-  }
-  return withoutOpenssl();
-}
 
 interface Waiting {
   readonly deed: string;

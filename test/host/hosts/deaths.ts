@@ -1,11 +1,12 @@
 /** Servers of a list that end, each in a process of its own, with members that use a space all the time. */
 import t from 'tap';
 import { until } from '../../support/protocol/until.ts';
+import { withoutOpenssl } from './support/certificates.ts';
 import { Fleet, opened, said } from './support/fleet.ts';
-import { ended, Load, lastStore, load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { ended, Load, lastStore, load, outcome, PAGE, store } from './support/scenes.ts';
 
 const SIZE = 64 * PAGE;
-const skip = withoutHosts() ?? false;
+const skip = withoutOpenssl() ?? false;
 const LIMIT = { skip, timeout: 170_000 };
 /** Long enough that no host's ends because the machine is busy; a test that waits for its end lasts longer than that. */
 const LEASE = 15;

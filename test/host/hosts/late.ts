@@ -1,11 +1,12 @@
 /** A server of a list that joins while a space is in use, and a member that stands still, each in a process of its own. */
 import t from 'tap';
 import { until } from '../../support/protocol/until.ts';
+import { withoutOpenssl } from './support/certificates.ts';
 import { Fleet, opened } from './support/fleet.ts';
-import { Load, load, outcome, PAGE, standStill, store, withoutHosts } from './support/scenes.ts';
+import { Load, load, outcome, PAGE, standStill, store } from './support/scenes.ts';
 
 const SIZE = 64 * PAGE;
-const skip = withoutHosts() ?? false;
+const skip = withoutOpenssl() ?? false;
 const LIMIT = { skip, timeout: 170_000 };
 /** Long enough that no host's ends because the machine is busy; a test that waits for its end lasts longer than that. */
 const LEASE = 15;

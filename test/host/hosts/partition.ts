@@ -4,8 +4,9 @@ import t, { type Test } from 'tap';
 import { Bridge } from '../../../qemu/network.ts';
 import { removeSpace } from '../../../src/dsm/index.ts';
 import { until } from '../../support/protocol/until.ts';
+import { withoutOpenssl } from './support/certificates.ts';
 import { Fleet, opened } from './support/fleet.ts';
-import { ended, Load, lastStore, load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { ended, Load, lastStore, load, outcome, PAGE, store } from './support/scenes.ts';
 
 const SIZE = 64 * PAGE;
 const LEASE = 15;
@@ -21,7 +22,7 @@ function withoutNetworks(): string | null {
   }
 }
 
-const skip = withoutHosts() ?? withoutNetworks() ?? false;
+const skip = withoutOpenssl() ?? withoutNetworks() ?? false;
 
 /** A cable from the first to the second, and one from there to the third. */
 async function networks(t: Test): Promise<Bridge[]> {

@@ -2,13 +2,14 @@
 import t from 'tap';
 import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
 import { until } from '../../support/protocol/until.ts';
+import { withoutOpenssl } from './support/certificates.ts';
 import { Fleet, opened } from './support/fleet.ts';
-import { load, outcome, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { load, outcome, PAGE, store } from './support/scenes.ts';
 import { status, together } from './support/status.ts';
 import { Writer } from './support/writer.ts';
 
 const SIZE = 64 * PAGE;
-const skip = withoutHosts() ?? false;
+const skip = withoutOpenssl() ?? false;
 const LIMIT = { skip, timeout: 170_000 };
 const [A, B, C] = [0, 1, 2];
 

@@ -1,22 +1,12 @@
 import t, { type Test } from 'tap';
 import { openSpace, removeSpace, type SpreadSpace, spaces } from '../../../src/dsm/index.ts';
 import type { Region } from '../../../src/index.ts';
-import { hostsBinding } from '../../../src/native/hosts-binding.ts';
 import { until } from '../../support/protocol/until.ts';
 import { testFolder } from '../../support/test-folder.ts';
 import { found, type TwoHosts, twoHosts } from '../../support/two-hosts.ts';
 import { withoutOpenssl } from './support/certificates.ts';
 
-function withoutEngine(): string | null {
-  try {
-    hostsBinding();
-    return null;
-  } catch {
-    return 'the addon of hosts is not built';
-  }
-}
-
-const skip = withoutEngine() ?? withoutOpenssl() ?? false;
+const skip = withoutOpenssl() ?? false;
 const REVOKED = { code: 'ERR_IVSHMEM_PAGES_REVOKED' };
 const SIZE = 1 << 20;
 

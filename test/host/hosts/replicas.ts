@@ -2,14 +2,15 @@
 import t from 'tap';
 import { openSpace, type SpreadSpace } from '../../../src/dsm/index.ts';
 import { until } from '../../support/protocol/until.ts';
+import { withoutOpenssl } from './support/certificates.ts';
 import { Fleet, opened } from './support/fleet.ts';
-import { load, PAGE, store, withoutHosts } from './support/scenes.ts';
+import { load, PAGE, store } from './support/scenes.ts';
 import { status, together } from './support/status.ts';
 import { Writer } from './support/writer.ts';
 
 const PAGES = 64;
 const SIZE = PAGES * PAGE;
-const skip = withoutHosts() ?? false;
+const skip = withoutOpenssl() ?? false;
 const [A, B, C] = [0, 1, 2];
 const twice = { size: SIZE, spread: true, consistency: 'release', replicas: 2 } as const;
 

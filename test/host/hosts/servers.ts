@@ -5,7 +5,6 @@ import { openSpace, removeSpace } from '../../../src/dsm/index.ts';
 import { isIvshmemError } from '../../../src/errors/index.ts';
 import { createServer, type IvshmemServer } from '../../../src/host/index.ts';
 import { open, type Region } from '../../../src/index.ts';
-import { hostsBinding } from '../../../src/native/hosts-binding.ts';
 import { until } from '../../support/protocol/until.ts';
 import { testFolder } from '../../support/test-folder.ts';
 import { Authority, withoutOpenssl } from './support/certificates.ts';
@@ -15,16 +14,7 @@ import { opened, ownAddress } from './support/fleet.ts';
 const MIB = 1 << 20;
 let count = 0;
 
-function withoutEngine(): string | null {
-  try {
-    hostsBinding();
-    return null;
-  } catch {
-    return 'the addon of hosts is not built';
-  }
-}
-
-const why = withoutEngine() ?? withoutOpenssl();
+const why = withoutOpenssl();
 const options = { skip: why ?? withoutEtcd() ?? false };
 
 interface Cluster {

@@ -4,21 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { SpreadSpace } from '../../../../src/dsm/index.ts';
-import { hostsBinding } from '../../../../src/native/hosts-binding.ts';
 import { until } from '../../../support/protocol/until.ts';
-import { withoutOpenssl } from './certificates.ts';
 
 export const PAGE = 4096;
-
-/** Why tests of servers with hosts cannot run; null when they can. */
-export function withoutHosts(): string | null {
-  try {
-    hostsBinding();
-    return withoutOpenssl();
-  } catch {
-    return 'the addon of hosts is not built';
-  }
-}
 
 /** Adds to a word of a page, in a loop, and keeps what went wrong. */
 export class Load {
