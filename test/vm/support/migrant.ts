@@ -1,14 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bridge } from '../../../qemu/network.ts';
 import { guestProgram } from '../../../qemu/product.ts';
 import type { Vm } from '../../../qemu/vm.ts';
 import { until } from '../../support/protocol/until.ts';
 import type { Talked } from '../guest/migrant-load.ts';
+import { JsonLines } from './json-lines.ts';
 
 export const migrantEntry = fileURLToPath(new URL('../guest/migrant.ts', import.meta.url));
 const DEADLINE_SECONDS = 240;
+/** Between two looks: who is looked at has an emulated processor, and other things to do. */
+const LOOK_MS = 250;
 
 /** What it says. */
 interface Line {
@@ -24,12 +28,14 @@ interface Line {
 export class Migrant {
   readonly name: string;
   readonly #said: () => string;
+  readonly #lines: JsonLines<Line>;
   readonly #write: (line: string) => void;
   #orders = 0;
 
   private constructor(name: string, said: () => string, write: (line: string) => void) {
     this.name = name;
     this.#said = said;
+    this.#lines = new JsonLines(said);
     this.#write = write;
   }
 
@@ -79,21 +85,15 @@ export class Migrant {
     return { migrant, child };
   }
 
-  /** Whole lines, so far. */
-  get lines(): Line[] {
-    const lines = this.#said().split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as Line);
-  }
-
   /** What went wrong in it, by its own account. */
   get faults(): string[] {
-    return this.lines.flatMap(({ fault }) => (fault === undefined ? [] : [fault]));
+    return this.#lines.all.flatMap(({ fault }) => (fault === undefined ? [] : [fault]));
   }
 
   async order(...words: string[]): Promise<Line> {
     const order = ++this.#orders;
     this.#write(`${[order, ...words].join(' ')}\n`);
-    const answer = (): Line | undefined => this.lines.find((line) => line.order === order);
+    const answer = (): Line | undefined => this.#lines.all.find((line) => line.order === order);
     await this.#until(`the answer to ${words.join(' ')}`, () => answer() !== undefined);
     return answer()!;
   }
@@ -105,16 +105,20 @@ export class Migrant {
   /** Resolves when all its connections are on that path, and have gone on since. */
   async on(path: 'tcp' | 'shared-memory'): Promise<void> {
     let before: readonly Talked[] | null = null;
-    await this.#until(`${this.name} on ${path}`, async () => {
-      const talks = await this.look();
+    const goesOn = (talks: readonly Talked[]): boolean => {
       if (talks.some(({ paths }) => paths.length === 0 || paths.some((each) => each !== path))) return false;
       before ??= talks;
       return talks.every(({ rounds }, i) => rounds > before![i]!.rounds + 3);
+    };
+    await this.#until(`${this.name} on ${path}`, async () => {
+      if (goesOn(await this.look())) return true;
+      await delay(LOOK_MS);
+      return false;
     });
   }
 
   async #ready(): Promise<void> {
-    await this.#until(`${this.name} ready`, () => this.lines.some(({ ready }) => ready));
+    await this.#until(`${this.name} ready`, () => this.#lines.all.some(({ ready }) => ready));
   }
 
   async #until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {

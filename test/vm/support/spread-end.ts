@@ -5,6 +5,7 @@ import { guestProgram } from '../../../qemu/product.ts';
 import type { Vm } from '../../../qemu/vm.ts';
 import { until } from '../../support/protocol/until.ts';
 import type { LoadReport, Tally } from '../guest/spread-load.ts';
+import { JsonLines } from './json-lines.ts';
 
 export const spreadEntry = fileURLToPath(new URL('../guest/spread.ts', import.meta.url));
 const DEADLINE_SECONDS = 240;
@@ -31,7 +32,7 @@ export class SpreadEnd {
   readonly name: string;
   /** Resolves when it has ended, with what it wrote to stderr. */
   readonly ended: Promise<End & { readonly stderr: string }>;
-  readonly #said: () => string;
+  readonly #lines: JsonLines<Answer>;
   readonly #write: (line: string) => void;
   #orders = 0;
   #end: string | null = null;
@@ -43,7 +44,7 @@ export class SpreadEnd {
     ended: SpreadEnd['ended'],
   ) {
     this.name = name;
-    this.#said = said;
+    this.#lines = new JsonLines(said);
     this.#write = write;
     this.ended = ended;
     ended.then(
@@ -107,7 +108,7 @@ export class SpreadEnd {
     const order = this.tell(...words);
     let found: Answer | undefined;
     await this.#until(words.join(' '), () => {
-      found = this.#lines().find((line) => line.order === order);
+      found = this.#lines.all.find((line) => line.order === order);
       return found !== undefined;
     });
     const { code, fault } = found!;
@@ -133,15 +134,8 @@ export class SpreadEnd {
     return opened!;
   }
 
-  #lines(): Answer[] {
-    return this.#said()
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Answer);
-  }
-
   async #ready(): Promise<void> {
-    await this.#until('ready', () => this.#said().includes('\n'));
+    await this.#until('ready', () => this.#lines.all.length > 0);
   }
 
   async #until(what: string, holds: () => boolean): Promise<void> {
