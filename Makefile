@@ -32,7 +32,7 @@ demo: native ## Boot two VMs and watch them exchange messages, beside TCP over v
 	npx tsx qemu/demo.ts
 
 .PHONY: test
-test: build ## Run everything: lint, types, unit, protocol and sanitizer tests with coverage, then the tests in VMs
+test: native ## Run everything: lint, types, unit, protocol and sanitizer tests with coverage, then the tests in VMs
 	npx tsx test/run.ts
 
 .PHONY: qemu-test

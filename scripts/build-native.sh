@@ -7,4 +7,4 @@ headers=""
 prefix=$(node -p 'require("node:path").resolve(process.execPath, "../..")')
 if [ -f "$prefix/include/node/node.h" ]; then headers="--nodedir=$prefix"; fi
 npx node-gyp configure --directory=native --loglevel=warn $headers
-npx node-gyp build --directory=native --loglevel=warn $headers
+npx node-gyp build --directory=native --loglevel=warn --jobs=max $headers

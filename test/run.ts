@@ -11,25 +11,28 @@ import { rmSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { globSync } from 'tinyglobby';
 import { type FileResult, runFile } from './support/run-file.ts';
-import { HEAVY_VMS, MOSTLY_WAITING, split } from './support/schedule.ts';
+import { HEAVY_VMS, LONG, MOSTLY_WAITING, split } from './support/schedule.ts';
 import { add, emptyTally, passedAgain } from './support/tally.ts';
 
 const tally = emptyTally();
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** A stage that is one check: its output is shown only when it fails. */
-async function check(name: string, command: string, args: readonly string[]): Promise<void> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+/** Begins a check. What this returns waits for its end and reports it, with its output only when it failed. */
+function begin(name: string, ...words: readonly string[]): () => Promise<void> {
+  const child = spawn('npx', words, { stdio: ['ignore', 'pipe', 'inherit'] });
   const output: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
-  const [code] = (await once(child, 'close')) as [number | null];
-  say(`  ${code === 0 ? 'ok  ' : 'FAIL'} ${name}`);
-  if (code === 0) tally.passed++;
-  else {
-    process.stdout.write(Buffer.concat(output));
-    tally.failed++;
-    tally.failures.push(name);
-  }
+  const ended = once(child, 'close') as Promise<[code: number | null]>;
+  return async () => {
+    const [code] = await ended;
+    say(`  ${code === 0 ? 'ok  ' : 'FAIL'} ${name}`);
+    if (code === 0) tally.passed++;
+    else {
+      process.stdout.write(Buffer.concat(output));
+      tally.failed++;
+      tally.failures.push(name);
+    }
+  };
 }
 
 /** More failing files than this are no accident. */
@@ -92,25 +95,39 @@ const vmFiles = globSync(['test/vm/**/*.ts', '!test/vm/support/**', '!test/vm/gu
 
 /** Two files at a time, and beside them one that mostly waits. */
 function unitLanes(names: readonly string[]): Lanes {
-  const [waiting, working] = split(names, MOSTLY_WAITING);
+  const [waiting, others] = split(names, MOSTLY_WAITING);
+  const working = split(others, LONG).flat();
   return [[working, waiting], [working, waiting], [waiting]];
 }
 
 /** Two files at a time, never two of those that are heavy: emulated VMs mostly wait for each other, and for programs to start. */
 function vmLanes(names: readonly string[]): Lanes {
-  const [heavy, light] = split(names, HEAVY_VMS);
+  const [heavy, others] = split(names, HEAVY_VMS);
+  const light = split(others, LONG).flat();
   return [[heavy, light], [light]];
 }
 
+const wanted = process.argv.slice(2);
+const isWanted = (stage: string): boolean => wanted.length === 0 || wanted.includes(stage);
+// What one processor is enough for runs beside what comes before: types beside the lint, images (which only root can build) until VMs
+// want them, and counts are added up beside the VMs.
+const types = isWanted('types') ? begin('tsc', 'tsc', '--noEmit', '-p', 'tsconfig.json') : undefined;
+const root = process.getuid?.() === 0;
+const images = isWanted('vm') && root ? begin('images', 'tsx', 'test/support/images.ts') : undefined;
+let coverage: (() => Promise<void>) | undefined;
+
 const stages: Record<string, () => Promise<void>> = {
-  lint: () => check('biome', 'npx', ['biome', 'check', '.']),
-  types: () => check('tsc', 'npx', ['tsc', '--noEmit', '-p', 'tsconfig.json']),
+  lint: () => begin('biome', 'biome', 'check', '.')(),
+  types: async () => types?.(),
   unit: async () => {
     rmSync(COUNTS, { recursive: true, force: true });
     await files(unitLanes(unitFiles), UNIT_SECONDS, { NODE_V8_COVERAGE: resolve(COUNTS) });
-    await check('coverage', 'npx', ['tsx', 'test/support/coverage.ts', COUNTS]);
+    coverage = begin('coverage', 'tsx', 'test/support/coverage.ts', COUNTS);
   },
-  vm: () => files(vmLanes(vmFiles), VM_SECONDS),
+  vm: async () => {
+    await images?.();
+    await files(vmLanes(vmFiles), VM_SECONDS);
+  },
 };
 
 /** The files of tests below some paths, without coverage. */
@@ -124,16 +141,16 @@ async function below(paths: readonly string[]): Promise<void> {
   tally.failures.push(`no tests in ${paths.join(' ')}`);
 }
 
-const wanted = process.argv.slice(2);
 const paths = wanted.filter((name) => !Object.hasOwn(stages, name));
 for (const [name, stage] of Object.entries(stages)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  if (!isWanted(name)) continue;
   say(`\n# ${name}`);
   const start = performance.now();
   await stage();
   say(`  (${((performance.now() - start) / 1000).toFixed(0)} s)`);
 }
 if (paths.length > 0) await below(paths);
+await coverage?.();
 
 if (tally.skips.length > 0) say(`\nskipped:\n${tally.skips.map((skip) => `  ${skip}`).join('\n')}`);
 if (tally.unsteady.length > 0)
