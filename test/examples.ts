@@ -18,12 +18,13 @@ interface Finished {
   readonly output: string;
 }
 
-/** Starts `tsx file`; `ready` resolves at its first output, `finished` at its end. */
-function start(file: string, args: readonly string[], socket: string) {
-  const child = spawn('npx', ['tsx', `examples/${file}`, ...args], {
+/** Starts what `npx tsx file` does, without npx; `ready` resolves at its first output, `finished` at its end. */
+function start(t: Test, file: string, args: readonly string[], socket: string) {
+  const child = spawn(process.execPath, ['--import', 'tsx', `examples/${file}`, ...args], {
     env: { ...process.env, IVSHMEM_SOCKET: socket, NODE_OPTIONS: '' },
     timeout: 120_000,
   });
+  t.teardown(() => child.kill('SIGKILL'));
   let output = '';
   const ready = new Promise<void>((resolve) => child.stdout.on('data', () => resolve()));
   child.stdout.on('data', (chunk) => {
@@ -47,9 +48,9 @@ async function play(
   const socket = `@ivshmem-example-${name}-${process.pid}`;
   const server = await createServer({ regions: [{ name, socket, size: 16 << 20 }] });
   t.teardown(() => server.close());
-  const first = start(`${name}/${listener}.ts`, args, socket);
+  const first = start(t, `${name}/${listener}.ts`, args, socket);
   await first.ready;
-  const rest = others.map(([file, ...rest]) => start(`${name}/${file}.ts`, rest, socket));
+  const rest = others.map(([file, ...rest]) => start(t, `${name}/${file}.ts`, rest, socket));
   const results = await Promise.all([first.finished, ...rest.map((one) => one.finished)]);
   for (const { code, output } of results) t.equal(code, 0, output.trim());
   return results.map(({ output }) => output);
@@ -126,8 +127,8 @@ t.test('dsm-hosts', { skip: withoutOpenssl() ?? false }, async (t) => {
     });
   await until('both hosts', () => output.includes('host b:'), 60);
   const [write, add] = await Promise.all([
-    start('dsm-hosts/write.ts', [], `${socket}-a.sock`).finished,
-    start('dsm-hosts/add.ts', [], `${socket}-b.sock`).finished,
+    start(t, 'dsm-hosts/write.ts', [], `${socket}-a.sock`).finished,
+    start(t, 'dsm-hosts/add.ts', [], `${socket}-b.sock`).finished,
   ]);
   t.equal(write.code, 0, write.output);
   t.equal(add.code, 0, add.output);

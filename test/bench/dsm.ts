@@ -80,7 +80,7 @@ t.test('a run of a few ids', { skip: withoutOpenssl() ?? false, timeout: LIMIT_M
   const file = join(folder, 'dsm.json');
   const ids = ['lock-contended', 'app-quicksort-2x1', 'fault-local-spread'];
   const words = ['bench/run.ts', 'dsm', '--quick', '--ms', '20', '--only', ids.join(), '--json', file];
-  await promisify(execFile)('npx', ['tsx', ...words], { timeout: LIMIT_MS - 10_000 });
+  await promisify(execFile)(process.execPath, ['--import', 'tsx', ...words], { timeout: LIMIT_MS - 10_000 });
   const rows = JSON.parse(readFileSync(file, 'utf8')) as Row[];
   t.strictSame(
     rows.map(({ id, baselineName }) => `${id} ${baselineName}`),

@@ -133,7 +133,8 @@ t.test('a whole run of a few ids between two processes', { timeout: LIMIT_MS }, 
   const words = ['bench/run.ts', 'sockets', '--quick', '--ms', '20', '--contestants', 'ours,tcp'];
   const only = ['--only', 'rtt-64,throughput-65536,connect'];
   const options = { timeout: LIMIT_MS - 10_000 };
-  await promisify(execFile)('npx', ['tsx', ...words, ...only, '--json', file], options);
+  const run = ['--import', 'tsx', ...words, ...only, '--json', file];
+  await promisify(execFile)(process.execPath, run, options);
   const rows = JSON.parse(readFileSync(file, 'utf8')) as Row[];
   t.strictSame(
     rows.map(({ id, baselineName }) => `${id} ${baselineName}`),

@@ -7,13 +7,13 @@ import t from 'tap';
 import { buildPayload } from '../../guest-image/payload.ts';
 import { launchVm } from '../../qemu/vm.ts';
 import { createServer } from '../../src/host/index.ts';
-import { packAndInstall, untilItSucceeds, writeReadmePrograms } from '../support/packed.ts';
+import { installPacked, untilItSucceeds, writeReadmePrograms } from '../support/packed.ts';
 
 t.setTimeout(600_000);
 const skip = process.getuid?.() === 0 ? false : 'needs root to build the guest image';
 
 t.test('the package in a guest', { skip }, async (t) => {
-  const { consumer, offline } = await packAndInstall(t);
+  const { consumer, offline } = await installPacked(t);
   if (offline !== false) {
     t.pass('installed', { skip: offline });
     return;
