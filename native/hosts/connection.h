@@ -59,6 +59,8 @@ class Connection {
 
   bool wants_read() const { return stage_ != Stage::kConnecting && !paused; }
   bool wants_write() const { return stage_ == Stage::kConnecting || blocked_; }
+  // Receive() found no frame, and may the next time without the socket becoming readable.
+  bool ahead() const { return stage_ == Stage::kOpen && socket_.ahead(); }
   // Flush() stopped though the socket takes more.
   bool has_more() const { return stage_ == Stage::kOpen && !blocked_ && (plain_end_ > 0 || !queue_.empty()); }
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 
 #include "../quiet_thread.h"
@@ -144,6 +145,7 @@ bool Engine::Turn() {
     for (const auto& [id, space] : spaces_) space->Check(now_);
   }
   busy |= peers_->Work(now_);
+  retry_ |= hears_.exchange(false);
   if (std::exchange(retry_, false)) {
     peers_->Retry(now_);
     busy = true;
@@ -282,8 +284,15 @@ void Engine::Send(dsm::NodeId to, Space& space, const dsm::Message& message, std
 void Engine::Call(dsm::NodeId to, const Frame& frame) {
   Connection* connection = peers_->up(to);
   if (connection == nullptr) return;
+  // What members of this host say is not held against the other one: lost, as with the connection.
+  if (frame.type != kGone && connection->frames_waiting() >= kQuestions) return;
   connection->Send(frame);
   Bound(to, frame.space, *connection);
+}
+
+void Engine::Hear() {
+  hears_.store(true);
+  Signal(wake_);
 }
 
 void Engine::Count() {
@@ -292,7 +301,14 @@ void Engine::Count() {
   for (const auto& [id, space] : spaces_) {
     most_frames_ += kFramesOfPage * space->pages() + kQuestions;
     // One more than the most may have been computed.
-    most_kept_ += Space::kMostUnanswered + MostDiff(space->page_bytes());
+    const uint64_t written = Space::kMostUnanswered + MostDiff(space->page_bytes());
+    most_kept_ += written;
+    if (space->replicas() == 1) continue;
+    // A home passes on what all of them have written, and in a new view all pages of which something was under
+    // way, whole.
+    const auto hosts = static_cast<uint64_t>(std::popcount(space->alive()));
+    most_frames_ += (hosts + 1) * space->pages();
+    most_kept_ += hosts * written + space->pages() * MostDiff(space->page_bytes());
   }
 }
 
@@ -328,6 +344,8 @@ void Engine::Refused(const std::string& why) { Tell({Event::Kind::kRefused, 0, 0
 
 bool Engine::Take(dsm::NodeId node, const Frame& frame, std::span<const std::byte> body) {
   if (frame.type == kTell) {
+    // It stays on its connection, with all that is behind it.
+    if (options_.full()) return false;
     Tell({Event::Kind::kTold, node, 0, 0,
           std::string(reinterpret_cast<const char*>(body.data()), body.size())});
     return true;

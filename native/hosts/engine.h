@@ -28,6 +28,8 @@ struct EngineOptions {
   Hello self;
   uint64_t patience_ns = 0;
   std::function<void(Event)> tell;  // from the engine's thread
+  // From there too: whether texts of other nodes wait that nobody has taken. Hear() when they are.
+  std::function<bool()> full;
 };
 
 struct SpaceOptions {
@@ -82,6 +84,8 @@ class Engine final : Surroundings, PeerSink {
   // This host may serve until `fence`, and its members may have mappings until `members`, by the monotonic
   // clock. What was fenced because that was not said in time stays so.
   void Lease(uint64_t fence, uint64_t members);
+  // There is room for texts again. Does not wait.
+  void Hear();
   bool Report(uint32_t id, SpaceReport& report);
   bool Report(dsm::NodeId node, PeerReport& report);
 
@@ -139,6 +143,7 @@ class Engine final : Surroundings, PeerSink {
   std::condition_variable obeyed_;
   std::vector<const std::function<void()>*> commands_;
   std::atomic<bool> commanded_{false};
+  std::atomic<bool> hears_{false};
   uint64_t obeyed_count_ = 0, commanded_count_ = 0;
   std::atomic<bool> stop_{false};
   std::thread thread_;

@@ -82,6 +82,7 @@ bool Engine::AddSpace(const SpaceOptions& from) {
       CutAbsent(added_space, from.view.alive);
     } else {
       added_space.Install(from.view, now_);
+      Count();
       CutAbsent(added_space, from.view.alive);
     }
     for (uint32_t slot = 0; slot < options_.slots; slot++) {
@@ -113,6 +114,7 @@ bool Engine::Install(uint32_t id, const dsm::View& view) {
     found = true;
     peers_->Excuse();
     space->Install(view, now_);
+    Count();
     CutAbsent(*space, view.alive);
     space->Settle(now_);
     peers_->Retry(now_);

@@ -10,6 +10,8 @@ namespace {
 
 // Strangers can connect as often as they like: more of them at a time are not told of.
 constexpr size_t kRefusedAtOnce = 64;
+// Two of the longest texts that a directory says, in parts: others may say more than JavaScript takes.
+constexpr size_t kMostTold = 8 << 20;
 
 Napi::Object ObjectFrom(Napi::Env env, const Event& event) {
   Napi::Object object = Napi::Object::New(env);
@@ -66,7 +68,8 @@ Napi::Object ObjectFrom(Napi::Env env, const Event& event) {
 
 }  // namespace
 
-EventQueue::EventQueue(Napi::Env env, Napi::Function on_event) {
+EventQueue::EventQueue(Napi::Env env, Napi::Function on_event, std::function<void()> taken)
+    : taken_(std::move(taken)) {
   const auto finalize = [](napi_env, void* data, void*) { delete static_cast<EventQueue*>(data); };
   const auto call = [](napi_env env, napi_value function, void* context, void*) {
     // Null: the environment is going.
@@ -84,20 +87,31 @@ void EventQueue::Push(Event event) {
   const bool refused = event.kind == Event::Kind::kRefused;
   if (refused && refused_ >= kRefusedAtOnce) return;
   if (refused) refused_++;
+  if (event.kind == Event::Kind::kTold) told_ += event.text.size();
   events_.push_back(std::move(event));
   // One call delivers all that are there by then.
   if (events_.size() == 1) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+}
+
+bool EventQueue::Full() {
+  const std::lock_guard lock(mutex_);
+  const bool full = told_ >= kMostTold;
+  found_full_ |= full;
+  return full;
 }
 
 void EventQueue::Deliver(napi_env raw, napi_value value) {
   const Napi::Env env(raw);
   const Napi::Function function(env, value);
   std::vector<Event> events;
+  bool found_full = false;
   {
     const std::lock_guard lock(mutex_);
     events.swap(events_);
-    refused_ = 0;
+    refused_ = told_ = 0;
+    found_full = std::exchange(found_full_, false);
   }
+  if (found_full && !closed_) taken_();
   for (const Event& event : events) {
     const Napi::HandleScope scope(env);
     // It may have been closed by the event before.

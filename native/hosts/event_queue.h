@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -12,12 +13,15 @@ namespace ivshmem::hosts {
 
 class EventQueue {
  public:
-  EventQueue(Napi::Env env, Napi::Function on_event);
+  // `taken`: on the thread of JavaScript, when somebody has found the queue full and what was in it is taken.
+  EventQueue(Napi::Env env, Napi::Function on_event, std::function<void()> taken);
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
 
   // From any thread.
   void Push(Event event);
+  // Texts of other nodes wait, more than may be. False: one more may be pushed.
+  bool Full();
   // On the thread of JavaScript, when nobody pushes any more; nothing is called after that.
   void Close();
 
@@ -29,6 +33,9 @@ class EventQueue {
   std::mutex mutex_;
   std::vector<Event> events_;
   size_t refused_ = 0;
+  size_t told_ = 0;  // bytes of texts
+  bool found_full_ = false;
+  std::function<void()> taken_;
   bool closed_ = false;
   napi_threadsafe_function function_ = nullptr;
 };

@@ -94,10 +94,13 @@ class NodeEngine {
     memory_ = std::make_unique<RegionMemory>(
         env, static_cast<int>(integer(memory, "fd", 0, INT_MAX)),
         static_cast<uint64_t>(integer(memory, "bytes", 4096, kMaxSafeInteger)));
-    events_ = new EventQueue(env, on_event.As<Napi::Function>());
+    events_ = new EventQueue(env, on_event.As<Napi::Function>(), [this] {
+      if (engine_) engine_->Hear();
+    });
     engine_ = std::make_unique<Engine>(EngineOptions{
         memory_->at(), memory_->bytes(), bell.Release(), slots_, Hello{self_, cluster}, patience * 1'000'000,
-        [events = events_](Event event) { events->Push(std::move(event)); }});
+        [events = events_](Event event) { events->Push(std::move(event)); },
+        [events = events_] { return events->Full(); }});
     const int error = engine_->Start(std::move(context));
     if (error != 0) {
       Close();

@@ -17,7 +17,8 @@ namespace {
 constexpr int kFramesInARow = 256;
 // What has come is given to the members before the rest is read, so that they ask for more meanwhile.
 constexpr size_t kBytesInARow = 256 << 10;
-// Connections whose peer has not said yet who it is; further ones are closed at once.
+// Connections whose peer has not said yet who it is. The oldest makes room for another one: who only connects
+// keeps nobody out.
 constexpr int kStrangers = 32;
 
 struct SocketAddress {
@@ -139,10 +140,14 @@ void Peers::Accept(uint64_t now) {
     epoll_ctl(epoll_, EPOLL_CTL_MOD, listener_, &event);
     return;
   }
-  const auto stranger = [](const auto& item) { return !item.second->client() && !item.second->up; };
+  const auto stranger = [](const auto& item) {
+    const Connection& connection = *item.second;
+    return !connection.client() && !connection.up && connection.stage() != Connection::Stage::kBroken;
+  };
+  // By key, hence by age.
   if (std::count_if(connections_.begin(), connections_.end(), stranger) >= kStrangers) {
-    close(fd);
-    return sink_.Refused("too many who have not said who they are");
+    const auto oldest = std::find_if(connections_.begin(), connections_.end(), stranger);
+    oldest->second->Break("too many who have not said who they are");
   }
   Add(fd, false, -1, now);
 }
@@ -175,7 +180,11 @@ void Peers::Read(Connection& connection, uint64_t now) {
   connection.unread = false;
   size_t bytes = 0;
   for (int row = 0; row < kFramesInARow && bytes < kBytesInARow; row++) {
-    if (connection.paused || connection.Receive(now) != Connection::Got::kFrame) return;
+    if (connection.paused) return;
+    if (connection.Receive(now) != Connection::Got::kFrame) {
+      connection.unread = connection.ahead();
+      return;
+    }
     const Frame& frame = connection.frame();
     bytes += kHeaderBytes + frame.length;
     if (!connection.up) {
@@ -306,7 +315,8 @@ void Peers::Check(uint64_t now) {
     }
     // What is not read is not heard.
     if (connection->paused) {
-      if (now - connection->paused_at > patience_) connection->Break("it is ahead: no view came in time");
+      if (now - connection->paused_at > patience_)
+        connection->Break("it is ahead: what it said could not be taken in time");
     } else if (now - connection->heard_at > patience_) {
       connection->Break("no sign of life");
     }

@@ -21,6 +21,8 @@ class RecordSocket {
 
   // The other side has said all.
   bool ended() const { return ended_; }
+  // Something was read that nobody has asked for yet: the socket will not tell of that.
+  bool ahead() const { return from_ < to_; }
 
  private:
   // The fewer calls, the fewer acknowledgements the receiver sends.

@@ -87,6 +87,7 @@ class Space {
   const dsm::PageProtocol& node() const { return *node_; }
   dsm::Consistency consistency() const { return place_.consistency; }
   dsm::NodeId replicas() const { return place_.replicas; }
+  dsm::NodeMask alive() const { return alive_; }
   const SpaceCounters& counters() const { return counters_; }
   const Frames& cache() const { return cache_; }
   const std::vector<uint32_t>& heat() const { return heat_; }
@@ -125,6 +126,7 @@ class Space {
     bool silent = false;  // told of
     bool fresh = false;   // has orders to publish
     uint32_t lent = 0;    // the last `leaseAsked` that was answered
+    uint32_t asking = 0;  // flushes and refreshes without an answer
     uint64_t losses = 0;  // of the node's, those that it was told of
     std::unique_ptr<MemberRings> rings;
   };
@@ -133,6 +135,7 @@ class Space {
   dsm::shared::MemberPage* member_page(uint32_t slot) const;
   uint32_t FrameOf(dsm::PageId page) const;
   void Look(uint32_t slot, uint64_t now);
+  bool Listens(const Port& port) const;
   void Opened(uint32_t slot, uint32_t opened);
   void Lend(uint32_t slot, uint64_t now);
   void Break(uint32_t slot);

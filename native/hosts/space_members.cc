@@ -22,6 +22,8 @@ using Word = std::atomic_ref<uint32_t>;
 constexpr uint64_t kHoldNs = 200'000;
 // At most that long for the mapping itself: one that sleeps through it does not hold up the others.
 constexpr uint64_t kMapNs = 10'000'000;
+// Of one member, not done, and answers that it waits for. A refresh of scattered copies can be as many.
+constexpr size_t kMostOrders = 1 << 16;
 
 OrderEntry Order(dsm::shared::OrderOp op, PageId page, uint8_t right, uint32_t frame = 0,
                  uint16_t count = 1) {
@@ -69,7 +71,8 @@ void Space::Look(uint32_t slot, uint64_t now) {
     fresh_.push_back(slot);
   }
   FaultEntry fault;
-  for (uint32_t row = 0; (took = port.rings->TakeFault(fault)) == MemberRings::Took::kOne; row++) {
+  for (uint32_t row = 0; Listens(port); row++) {
+    if ((took = port.rings->TakeFault(fault)) != MemberRings::Took::kOne) break;
     Faulted(slot, fault);
     if (row < dsm::shared::kFaults) continue;
     // The others' turn.
@@ -79,11 +82,16 @@ void Space::Look(uint32_t slot, uint64_t now) {
   if (took == MemberRings::Took::kBroken) Break(slot);
 }
 
+// Whoever does not do its orders is given no reason for more. What it asks stays in the ring until it has done
+// some, which it marks itself for.
+bool Space::Listens(const Port& port) const { return port.rings->open().size() + port.asking < kMostOrders; }
+
 void Space::Opened(uint32_t slot, uint32_t opened) {
   Port& port = ports_[slot];
   port.refused = 0;
   port.silent = false;
   port.lent = 0;
+  port.asking = 0;
   port.losses = node_->losses();
   port.rings = std::make_unique<MemberRings>(member_page(slot), opened);
   around_.Ring(slot);

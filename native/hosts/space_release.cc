@@ -18,15 +18,13 @@ namespace {
 
 // Compared at a time: faults and leases are not to wait for all that a member has written.
 constexpr uint64_t kComparedAtOnce = 1 << 20;
-// A member that does not take its answers is not listened to any more.
-constexpr size_t kMostOrders = 1 << 16;
 // To copy a page while it does not change.
 constexpr int kTries = 4;
 
 }  // namespace
 
 void Space::Sync(uint32_t slot, const dsm::shared::FaultEntry& call) {
-  if (ports_[slot].rings->open().size() >= kMostOrders) return Break(slot);
+  ports_[slot].asking++;
   const bool refresh = call.access == dsm::shared::kRefreshCall;
   refresh ? counters_.refreshes++ : counters_.flushes++;
   const dsm::SyncTicket ticket = ++last_sync_;
@@ -44,6 +42,7 @@ void Space::Synced(dsm::SyncTicket ticket, Failure failure) {
   askers_.erase(found);
   Port& port = ports_[asker.slot];
   if (!port.rings || port.rings->opened() != asker.opened) return;
+  port.asking--;
   if (failure == Failure::kNone && port.losses != node_->losses()) failure = Failure::kLost;
   port.losses = node_->losses();
   Give(asker.slot, {asker.ticket, 0, dsm::shared::kSyncedOrder, static_cast<uint8_t>(failure), 1});

@@ -124,6 +124,8 @@ SslContext MakeContext(const Identity& identity, std::string& why) {
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   // Reading ahead is RecordSocket's.
   SSL_CTX_set_mode(context.get(), SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // A record without data (another key, a ticket) ends the call: a peer that sends no others holds nobody up.
+  SSL_CTX_clear_mode(context.get(), SSL_MODE_AUTO_RETRY);
   return context;
 }
 

@@ -304,6 +304,33 @@ void Space_(uint64_t seed, uint64_t steps, dsm::Consistency consistency, dsm::No
   Must(Word(scene.member(1)->orderHead).load() > 0, "and answered");
 }
 
+// A member that asks and never does an order: it is not given more of them than may be, and all when it does.
+void Deaf() {
+  constexpr uint32_t kAsked = 200'000;
+  Scene scene(dsm::Consistency::kSequential);
+  scene.space->Member(1, true, scene.now);
+  Open(scene, 1, 5);
+  scene.space->Serve(scene.now);
+  dsm::shared::MemberPage* page = scene.member(1);
+  uint32_t asked = 0;
+  const auto ask = [&] {
+    // Outside of the space, and apart: none of the answers goes with another.
+    while (asked < kAsked && asked - Word(page->faultTail).load() < dsm::shared::kFaults)
+      Post(scene, 1, {kPages + 2 * uint64_t{asked++}, 0, 1});
+    scene.Mark(1);
+    scene.space->Serve(scene.now);
+    scene.space->Settle(scene.now);
+  };
+  for (uint32_t turn = 0; turn < kAsked / dsm::shared::kFaults; turn++) ask();
+  Must(Word(page->faultTail).load() < kAsked / 2, "who does no orders is not listened to");
+  for (uint32_t turn = 0; turn < kAsked && Word(page->ackTail).load() != kAsked; turn++) {
+    DoOrders(scene, 1);
+    ask();
+  }
+  Must(Word(page->ackTail).load() == kAsked, "and has all answers when it does them");
+  Must(scene.around.broken == 0, "nothing of that is against the rules");
+}
+
 // The same with the member in a thread of its own, which is what it is.
 void Threads(uint64_t steps) {
   Scene scene(dsm::Consistency::kSequential);
@@ -357,6 +384,8 @@ int main(int argc, char** argv) {
     ivshmem::hosts::Space_(seed, 20'000, seed % 3 == 0 ? Consistency::kSequential : Consistency::kRelease,
                            seed % 3 == 2 ? 2 : 1);
   std::puts("ok messages and members");
+  ivshmem::hosts::Deaf();
+  std::puts("ok deaf member");
   ivshmem::hosts::Threads(5'000);
   std::puts("ok threads");
 }

@@ -179,3 +179,31 @@ t.test('more homes gone at once than there are copies: what is lost is said to b
   t.same(await three.do('verify', 1, 1, 3, 1), []);
   t.equal((await status(three)).copies, 0);
 });
+
+t.test('a connection that is lost under a flush of many pages', { skip, timeout: 120_000 }, async (t) => {
+  const scene = new SpreadScene(t);
+  // More than may wait for a node that only asks.
+  const pages = 10_000;
+  const [one, two] = (await scene.form(2, { ...twice, pages, patienceMs: 60_000 })) as [
+    SpreadHost,
+    SpreadHost,
+  ];
+  await one.do('disconnect', 1);
+  for (const host of [one, two]) await host.event('down');
+  // A little of each page whose home is here: the differences are small, and the pages are not.
+  await one.do('paintAll', 1, 2, pages, 7);
+  const flushing = one.do('flush', 1);
+  await one.do('connect', 1, scene.ports[1]);
+  await until('they are connected again', () =>
+    [one, two].every(({ events }) => events.filter(({ kind }) => kind === 'up').length === 2),
+  );
+  for (const host of [one, two]) await host.do('install', 2, 0b11);
+  await Promise.race([flushing, one.event('reject')]);
+  noRejects(t, one, two);
+  await flushing;
+  await one.kill();
+  await two.event('down', ({ why }) => why !== 'disconnected here' && two.events.length > 0);
+  await two.do('install', 3, 0b10);
+  for (const page of [0, pages / 2, pages - 2])
+    t.same(await two.do('bytes', 1, page, 0, 4), [7, 7, 7, 7], 'what was flushed the other has');
+});

@@ -1,51 +1,14 @@
-import { readFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
-import { connect, type TLSSocket } from 'node:tls';
 import t from 'tap';
 import type { EngineEvent } from '../../src/native/hosts-binding.ts';
-import { Authority, type Issued, withoutOpenssl } from '../host/hosts/support/certificates.ts';
+import { Authority, withoutOpenssl } from '../host/hosts/support/certificates.ts';
 import { Random } from '../support/random.ts';
 import { PAGES, SpreadScene } from '../support/spread-scene.ts';
+import { about, dial, frame, hello } from '../support/stranger.ts';
 
 const skip = withoutOpenssl() ?? false;
-const CLUSTER = 'test';
 /** More than sockets keep, and what an engine may keep for a host. */
 const MOST_SENT = 256 << 20;
-
-/** A connection to a node, by whoever has these certificates. */
-async function dial(port: number, identity: Issued): Promise<TLSSocket> {
-  const socket = connect({
-    port,
-    host: '127.0.0.1',
-    cert: readFileSync(identity.certificate),
-    key: readFileSync(identity.key),
-    ca: readFileSync(identity.authority),
-    checkServerIdentity: () => undefined,
-  });
-  socket.on('error', () => undefined);
-  await new Promise((resolve) => {
-    socket.once('secureConnect', resolve);
-    socket.once('close', resolve);
-  });
-  return socket;
-}
-
-function frame(type: number, body: Buffer = Buffer.alloc(0)): Buffer {
-  const header = Buffer.alloc(40);
-  header.writeUInt32LE(body.length, 0);
-  header.writeUInt8(type, 4);
-  return Buffer.concat([header, body]);
-}
-
-/** The hello of a node (native/hosts/wire.h). */
-function hello(node: number, cluster = CLUSTER): Buffer {
-  const body = Buffer.concat([
-    Buffer.from('IVSHNODE'),
-    Buffer.from([3, 0, node, cluster.length]),
-    Buffer.from(cluster),
-  ]);
-  return frame(32, body);
-}
 
 t.test('who is nobody that is expected is refused', { skip }, async (t) => {
   const scene = new SpreadScene(t);
@@ -108,20 +71,6 @@ t.test('a node with sound certificates that says nonsense', { skip }, async (t) 
   await one!.do('fill', 1, 0, PAGES, 1);
   t.same(await two!.do('verify', 1, 0, PAGES, 1), [], 'the others go on');
 });
-
-/** A frame about the space that is there. */
-function about(
-  type: number,
-  words: { page?: bigint; version?: bigint; epoch?: bigint; right?: number },
-): Buffer {
-  const made = frame(type);
-  made.writeUInt8(words.right ?? 0, 5);
-  made.writeUInt32LE(7, 8);
-  made.writeBigUInt64LE(words.epoch ?? 2n, 16);
-  made.writeBigUInt64LE(words.version ?? 0n, 24);
-  made.writeBigUInt64LE(words.page ?? 0n, 32);
-  return made;
-}
 
 const [GET, DONE, FLUSH, REPORT_END, ASK] = [0, 6, 10, 12, 36] as const;
 

@@ -1,4 +1,5 @@
 // One host in a process of its own, told what to do by messages: [number, method, ...arguments].
+import { hostsBinding } from '../../src/native/hosts-binding.ts';
 import { SpreadNode } from './spread-node.ts';
 
 type Method = (...args: never[]) => unknown;
@@ -60,6 +61,11 @@ const methods: Record<string, Method> = {
   /** Bytes [at, at + length) of a page, all the same. */
   paint: (slot: number, page: number, at: number, length: number, value: number) =>
     member(slot).write(page, new Uint8Array(length).fill(value), at),
+  /** The first bytes of every so many pages. */
+  paintAll: async (slot: number, step: number, end: number, value: number) => {
+    const bytes = new Uint8Array(4).fill(value);
+    for (let page = 0; page < end; page += step) await member(slot).write(page, bytes);
+  },
   bytes: async (slot: number, page: number, at: number, length: number) => [
     ...(await member(slot).read(page)).subarray(at, at + length),
   ],
@@ -84,6 +90,17 @@ const methods: Record<string, Method> = {
   },
   post: (slot: number, page: string, access: number, count: number) =>
     member(slot).post(BigInt(page), access, count),
+  /** Has a party look again, so often; nobody answers. */
+  callAll: async (slot: number, party: string, times: number) => {
+    const { faultHead, faultTail, faultEntries, wakeCall } = hostsBinding().abi;
+    const { words } = member(slot);
+    const full = (): boolean =>
+      (words[faultHead! / 4]! - Atomics.load(words, faultTail! / 4)) >>> 0 >= faultEntries!;
+    for (let i = 0; i < times; i++) {
+      while (full()) await new Promise((resolve) => setImmediate(resolve));
+      await member(slot).post(BigInt(party), wakeCall!, 1);
+    }
+  },
   leave: (slot: number) => node.engine.member(slot, -1),
 };
 
