@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { IvshmemError } from '../../errors/index.ts';
@@ -65,7 +65,8 @@ export class StateFile {
     try {
       const fd = openSync(next, 'w', 0o600);
       try {
-        writeSync(fd, JSON.stringify(state));
+        // All of it, or an error: write(2) may end with a part where the disk is full.
+        writeFileSync(fd, JSON.stringify(state));
         fsyncSync(fd);
       } finally {
         closeSync(fd);

@@ -7,6 +7,7 @@ import { messageSchema, type StaticMessage } from './static-messages.ts';
 /** What the engine sends as one text (src/native/hosts-binding.ts), less a sign. */
 const PART_CHARACTERS = 20_000;
 const MAX_TEXT = 4 << 20;
+const HIGH_SURROGATE = /[\ud800-\udbff]/;
 /** How long a host that ends waits for the others to know, and how often it looks. */
 const FAREWELL_MS = 2000;
 const LOOK_MS = 10;
@@ -154,10 +155,13 @@ export class StaticDirectory implements Directory {
 
   #send(to: number, message: StaticMessage): void {
     const text = JSON.stringify(message);
-    for (let at = 0; at < text.length; at += PART_CHARACTERS) {
-      const sign = at + PART_CHARACTERS < text.length ? '+' : '.';
+    for (let at = 0; at < text.length; ) {
+      let end = Math.min(at + PART_CHARACTERS, text.length);
+      // Half a character would be another one over there.
+      if (HIGH_SURROGATE.test(text[end - 1]!)) end--;
       // Lost like anything that is sent to who is not there.
-      if (!this.#options.tell(to, sign + text.slice(at, at + PART_CHARACTERS))) return;
+      if (!this.#options.tell(to, (end < text.length ? '+' : '.') + text.slice(at, end))) return;
+      at = end;
     }
   }
 

@@ -1,15 +1,21 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { create, findSpace } from '../../../src/host/hosts/decisions.ts';
 import type { HostState } from '../../../src/host/hosts/directory.ts';
 import { StateFile } from '../../../src/host/hosts/state-file.ts';
 import { StaticDirectory } from '../../../src/host/hosts/static-directory.ts';
 import { silentLog } from '../../../src/host/log.ts';
+import { lacking } from '../../support/native-build.ts';
 import { until } from '../../support/protocol/until.ts';
 import { testFolder } from '../../support/test-folder.ts';
 
+const STATE_PROGRAM = fileURLToPath(new URL('support/state-program.ts', import.meta.url));
 const HOSTS = ['a', 'b', 'c'].map((name) => ({ name, address: `${name}:1` }));
+/** Of one text (src/native/hosts-binding.ts). */
+const MOST_TOLD = 65_536;
 // A directory keeps nobody alive by itself.
 const alive = setInterval(() => {}, 60_000);
 t.teardown(() => clearInterval(alive));
@@ -34,7 +40,10 @@ function cluster(folder: string, hosts = HOSTS, leaseMs = 2000) {
       tell: (to, text) => {
         const other = directories[to];
         if (other === undefined || other.state === 'closed') return false;
-        setImmediate(() => other.told(node, text));
+        // As it goes over the wire.
+        const bytes = Buffer.from(text);
+        if (bytes.length > MOST_TOLD) throw new RangeError('a text is too long');
+        setImmediate(() => other.told(node, bytes.toString()));
         return true;
       },
       log: silentLog,
@@ -61,8 +70,8 @@ t.test('three hosts agree, and remember when they were all off', async (t) => {
   await until('all serve', () =>
     first.directories.every(({ state, decided }) => state === 'serving' && decided.view.seats.length === 3),
   );
-  // Longer than one text.
-  const access = Array.from({ length: 60 }, (_, i) => `${'host'.repeat(200)}-${i}`);
+  // Longer than one text, and in characters of two units, which begin at even places and at odd ones.
+  const access = Array.from({ length: 60 }, (_, i) => `${'\u{1f5c4}'.repeat(400)}${'-'.repeat(i % 2)}${i}`);
   const space = {
     region: 'r',
     name: 'm',
@@ -77,6 +86,7 @@ t.test('three hosts agree, and remember when they were all off', async (t) => {
   const decided = await first.directories[2]!.change(create(space), 10_000);
   t.match(findSpace(decided!, 'r', 'm'), { id: 1, name: 'm' });
   await until('all know the space', () => first.directories.every((one) => one.decided.spaces.length === 1));
+  for (const one of first.directories) t.same(one.decided.spaces[0]!.access, access, 'the same everywhere');
   for (const directory of first.directories) await directory.close(true);
   t.equal(await first.directories[0]!.change(create(space), 10), null, 'closed');
 
@@ -115,6 +125,22 @@ t.test('a state file that is not this one is refused', (t) => {
   t.throws(() => new StateFile(folder, NAMES, 'a').load(), /EISDIR/);
   t.end();
 });
+
+t.test(
+  'what does not get onto the disk as a whole leaves what is there',
+  { skip: lacking('prlimit') },
+  (t) => {
+    const path = join(testFolder(t), 'state.json');
+    const file = new StateFile(path, NAMES, 'a');
+    const before = { ...file.load(), incarnation: 3, promised: 7 };
+    file.save(before);
+    const words = ['--import', 'tsx', STATE_PROGRAM, path, NAMES.join(), '1000'];
+    // By an error, or by the kernel.
+    t.not(spawnSync(process.execPath, words, { stdio: 'pipe' }).status, 0, 'it does not go on');
+    t.same(file.load(), before);
+    t.end();
+  },
+);
 
 t.test('without its disk a host stops to take part', async (t) => {
   const folder = testFolder(t);
