@@ -15,6 +15,8 @@ export interface IdentityFiles {
   readonly authority: string;
 }
 
+/** serverAuth and clientAuth (RFC 5280 §4.2.1.12). */
+const USAGES = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'];
 const BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 /**
@@ -30,8 +32,12 @@ export function readIdentity(files: IdentityFiles, name: string, now = new Date(
   const refuse = (why: string): never => {
     throw failed('certificate', files.certificate, why);
   };
-  if (own!.checkHost(name, { subject: 'never' }) === undefined)
+  if (own!.checkHost(name, { subject: 'never', wildcards: false }) === undefined)
     refuse(`it is not for ${name} but for ${own!.subjectAltName ?? 'nobody: it has no subjectAltName'}`);
+  // Undefined: for everything.
+  const usages = own!.keyUsage as readonly string[] | undefined;
+  if (usages !== undefined && !USAGES.every((usage) => usages.includes(usage)))
+    refuse('its extendedKeyUsage is not for both serverAuth and clientAuth: of two hosts either connects');
   for (const one of [own!, ...chain]) {
     if (new Date(one.validFrom) > now) refuse(`it is valid only from ${one.validFrom} on`);
     if (new Date(one.validTo) < now) refuse(`it was valid until ${one.validTo}`);

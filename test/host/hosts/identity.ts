@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { isIvshmemError } from '../../../src/errors/index.ts';
 import { readIdentity } from '../../../src/host/hosts/identity.ts';
+import { testFolder } from '../../support/test-folder.ts';
 import { Authority, type Issued, withoutOpenssl } from './support/certificates.ts';
 
 const why = withoutOpenssl();
 
 t.test('what a host proves itself with is looked at before others do', { skip: why ?? false }, (t) => {
-  const folder = t.testdir({});
+  const folder = testFolder(t);
   const authority = new Authority(folder);
   const other = new Authority(folder, 'other');
   const good = authority.issue('a');
@@ -23,6 +24,11 @@ t.test('what a host proves itself with is looked at before others do', { skip: w
   };
   t.match(readIdentity(good, 'a'), { certificate: /BEGIN CERTIFICATE/, key: /PRIVATE KEY/ });
   refused({}, /not for b but for DNS:a/, 'another name', 'b');
+  refused(authority.issue('*.b.net', 2, 'wild'), /not for a\.b\.net but/, 'a wildcard', 'a.b.net');
+  for (const usage of ['serverAuth', 'clientAuth', 'emailProtection'])
+    refused(authority.issue('a', 2, usage, `extendedKeyUsage=${usage}\n`), /not for both/, usage);
+  const both = authority.issue('a', 2, 'both', 'extendedKeyUsage=clientAuth,serverAuth\n');
+  t.match(readIdentity(both, 'a'), { key: /PRIVATE KEY/ }, 'both usages');
   refused({ authority: other.path }, /issued by CN=authority/, 'another authority');
   refused({ key: authority.issue('c').key }, /key of another certificate/, 'another key');
   refused({ key: good.certificate }, /no private key in PEM/, 'no key');

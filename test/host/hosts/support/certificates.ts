@@ -25,14 +25,14 @@ export class Authority {
     );
   }
 
-  /** Paths of a certificate for `host` and its key. `days` below 0: it has ended. */
-  issue(host: string, days = 2, file = host): Issued {
+  /** Paths of a certificate for `host` and its key. `days` below 0: it has ended. `more`: lines of extensions. */
+  issue(host: string, days = 2, file = host, more = ''): Issued {
     const at = (extension: string): string => join(this.#folder, `${file}.${extension}`);
     this.#openssl(
       ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
       ...['-subj', `/CN=${host}`, '-keyout', at('key'), '-out', at('csr')],
     );
-    writeFileSync(at('ext'), `subjectAltName=DNS:${host}\n`);
+    writeFileSync(at('ext'), `subjectAltName=DNS:${host}\n${more}`);
     this.#openssl(
       ...['x509', '-req', '-in', at('csr'), '-CA', this.path, '-CAkey', this.#file('key'), '-CAcreateserial'],
       ...['-days', String(days), '-extfile', at('ext'), '-out', at('pem')],
