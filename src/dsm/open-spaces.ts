@@ -65,16 +65,17 @@ export class OpenSpaces {
     const turn = this.#turn.then(async () => {
       const known = this.#spaces.get(name);
       if (known !== undefined) admits(known);
+      // Before anything is waited for: whoever has it open here may close it meanwhile.
+      known?.hold();
       const space = known ?? (await this.#open(name, wanted));
       if (wanted.locks && space.spread && !space.locked) {
         try {
           space.lockWith(await this.#openLocks(space, wanted.persistent));
         } catch (error) {
-          if (known === undefined) this.#attachment.background(space.close());
+          this.#attachment.background(space.close());
           throw error;
         }
       }
-      known?.hold();
       return space;
     });
     this.#turn = turn.catch(() => {});
