@@ -18,8 +18,8 @@ export class Condition extends Blocking {
 
   /**
    * Gives the mutex, which this task holds, back, waits to be notified and takes the mutex again. It is held afterwards
-   * whatever happened, by the same Held. True when woken, false after the timeout; an abort rejects with its reason. `mutex.abandoned` says
-   * whether somebody died with it meanwhile.
+   * whatever happened, by the same Held; not when what it protects is lost with a host (ERR_IVSHMEM_PAGES_LOST). True when woken, false
+   * after the timeout; an abort rejects with its reason. `mutex.abandoned` says whether somebody died with it meanwhile.
    */
   async wait(mutex: Mutex, options?: WaitOptions): Promise<boolean> {
     options?.signal?.throwIfAborted();
@@ -32,14 +32,22 @@ export class Condition extends Blocking {
     const seen = Atomics.load(this.words, this.state);
     // With the mutex held the waiter is in the set: whoever has the mutex next, and notifies, finds it there.
     // It is the mutex that says what was stored.
+    let parted = false;
     const woken = this.had(
-      () => (Atomics.load(this.words, this.state) !== seen ? true : undefined),
+      () => (parted || Atomics.load(this.words, this.state) !== seen ? true : undefined),
       options,
     ).then(
       (value) => ({ value: value ?? false }),
       (error: unknown) => ({ error }),
     );
-    mutex.unlock();
+    try {
+      mutex.unlock();
+    } catch (error) {
+      // Nobody waits here any more: a notification is for others.
+      parted = true;
+      this.service();
+      throw error;
+    }
     const outcome = await woken;
     await mutex.lock();
     if ('error' in outcome) throw outcome.error;

@@ -159,6 +159,24 @@ t.test('a condition, whose waiter has what the mutex protects', async (t) => {
   t.equal(waits.value, 9);
 });
 
+t.test('who does not get to wait takes no notification from others', async (t) => {
+  const { copies, world } = new Hosts(t, 3);
+  const [a, b, c] = copies as [Copy, Copy, Copy];
+  await a.sync.mutex('m').lock();
+  let releases = 0;
+  // Said first when the mutex is given back: what was released before that was all there.
+  a.before = (what) => {
+    if (what === 'release' && ++releases === 2) throw refusal('ERR_IVSHMEM_PAGES_LOST');
+  };
+  await t.rejects(a.sync.condition('c').wait(a.sync.mutex('m')), { code: 'ERR_IVSHMEM_PAGES_LOST' });
+  await b.sync.mutex('m').lock();
+  const waits = watch(b.sync.condition('c').wait(b.sync.mutex('m')));
+  await world.settle();
+  c.sync.condition('c').notify();
+  await world.settle();
+  t.equal(waits.value, true);
+});
+
 t.test('stores that are lost with another host', async (t) => {
   const { copies } = new Hosts(t, 2);
   const [a, b] = copies as [Copy, Copy];
