@@ -35,7 +35,7 @@ struct PartialMessage {
  * Everything this addon knows about one environment (the main thread or one worker).
  *
  * Order at exit: Node runs the hooks of the external ArrayBuffers first (they were registered last), so a
- * LoopWaiter pins its memory itself; then CloseAll() here closes waiters, watches and threads in reverse
+ * LoopWaiter pins its memory itself; then OnExit() here closes waiters, watches and threads in reverse
  * order of creation; the environment then runs its loop until every uv_close callback was seen; then the
  * finalizers of the wrapped objects run, and this object last.
  */

@@ -1,6 +1,7 @@
 #include <napi.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -22,15 +23,16 @@
 
 namespace ivshmem {
 
-void* MapAligned(size_t mapped, int protection, int fd, off_t offset) {
+void* MapAligned(size_t mapped, size_t unit, int protection, int fd, off_t offset) {
   if (mapped < kHugePage) return mmap(nullptr, mapped, protection, MAP_SHARED, fd, offset);
-  void* room = mmap(nullptr, mapped + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const size_t alignment = std::max(unit, kHugePage);
+  void* room = mmap(nullptr, mapped + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) return mmap(nullptr, mapped, protection, MAP_SHARED, fd, offset);
   const auto start = reinterpret_cast<uintptr_t>(room);
-  const uintptr_t lead = (static_cast<uintptr_t>(offset) - start) % kHugePage;
+  const uintptr_t lead = (static_cast<uintptr_t>(offset) - start) % alignment;
   void* const address = static_cast<char*>(room) + lead;
   if (lead > 0) munmap(room, lead);
-  munmap(static_cast<char*>(address) + mapped, kHugePage - lead);
+  munmap(static_cast<char*>(address) + mapped, alignment - lead);
   if (mmap(address, mapped, protection, MAP_SHARED | MAP_FIXED, fd, offset) != MAP_FAILED) return address;
   const int error = errno;
   munmap(address, mapped);

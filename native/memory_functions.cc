@@ -55,7 +55,7 @@ Napi::Value MapFile(const Napi::CallbackInfo& info) {
   const uint64_t lead = offset % static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) == 0 ? offset % unit : 0;
   const uint64_t mapped = RoundUp(lead + length, unit);
   void* address =
-      MapAligned(mapped, PROT_READ | (writable ? PROT_WRITE : 0), fd, static_cast<off_t>(offset - lead));
+      MapAligned(mapped, unit, PROT_READ | (writable ? PROT_WRITE : 0), fd, static_cast<off_t>(offset - lead));
   if (address == MAP_FAILED) ThrowErrno(env, "mmap");
   return Mapping::Create(env, std::make_unique<Region>(address, mapped, length, lead));
 }

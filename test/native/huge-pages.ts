@@ -1,4 +1,5 @@
-import { closeSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import t from 'tap';
 import { binding, type Mapping } from '../../src/native/binding.ts';
@@ -52,6 +53,38 @@ t.test('all may be closed meanwhile', async (t) => {
   closeSync(fd);
   t.equal(buffer.byteLength, 0);
   t.type(await pending, 'number');
+});
+
+/** A memfd on pages of 1 GiB, which another server may share; none of them has to be there. */
+const GIGANTIC = `
+import os, sys
+fd = os.memfd_create("gigantic", os.MFD_HUGETLB | os.MFD_HUGE_1GB)
+os.ftruncate(fd, 1 << 30)
+print(fd, flush=True)
+sys.stdin.read()
+`;
+
+t.test('a file on pages of 1 GiB is mapped at an address that they can have', async (t) => {
+  const child = spawn('python3', ['-c', GIGANTIC], { stdio: ['pipe', 'pipe', 'ignore'] });
+  child.on('error', () => {});
+  t.teardown(() => child.kill());
+  const made = await new Promise<Buffer | null>((resolve) => {
+    child.stdout.once('data', resolve);
+    child.once('close', () => resolve(null));
+  });
+  if (made === null) {
+    t.pass('', { skip: 'no python3 here, or a processor without such pages' });
+    return;
+  }
+  const fd = openSync(`/proc/${child.pid}/fd/${Number(made)}`, 'r+');
+  try {
+    const mapping = binding.mapFile(fd, 0, 1 << 20, true);
+    t.equal(mapping.byteLength, 1 << 20);
+    mapping.close();
+  } catch (error) {
+    t.match(error, { code: 'ENOMEM' }, 'none is reserved: nothing else is wrong');
+  }
+  closeSync(fd);
 });
 
 t.test('what makes no sense', async (t) => {
