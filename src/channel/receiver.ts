@@ -158,6 +158,8 @@ export class Receiver {
     if (!this.#queue.take(chain)) return null;
     const segments = this.#segments();
     const bytes = segments.reduce((sum, segment) => sum + segment.length, 0);
+    // Elements may overlap: joining what a hostile sender chains would take any memory there is.
+    if (bytes > this.area.bytes.length) this.#break(`a message of ${bytes} bytes in a smaller data area`);
     const message = this.#lend(chain.id | (chain.tag << 15), chain.descriptors, bytes);
     message.pointAll(segments);
     if (chain.tag !== 0 || this.#parts !== null) return this.#collectPart(message, chain.tag !== 0);

@@ -215,3 +215,26 @@ t.test('a broken ring is reported by every call', async (t) => {
   t.notOk(receiver.hasMessage());
   t.throws(() => receiver.receive(), { code: 'ERR_IVSHMEM_QUEUE_BROKEN' });
 });
+
+t.test('elements that overlap do not make a message of more than its sender has', async (t) => {
+  const whole = { addr: 0, len: 4096 };
+  for (const how of ['chain', 'table'] as const) {
+    const { queue, receiver } = joined(8, 4096);
+    const elements = Array.from({ length: 8 }, () => ({ ...whole, addr: queue.dataStart }));
+    if (how === 'chain') queue.driver.add(elements);
+    else {
+      const table = new Int32Array(queue.memory, queue.dataStart, 8 * 4);
+      for (const [n, { addr, len }] of elements.entries()) table.set([addr, 0, len, 0], n * 4);
+      queue.driver.addIndirect(queue.dataStart, 8);
+    }
+    queue.driver.publish();
+    t.throws(() => receiver.receive(), { code: 'ERR_IVSHMEM_QUEUE_BROKEN', message: /data area/ }, how);
+  }
+  const { queue, receiver } = joined(8, 4096);
+  queue.driver.add([
+    { addr: queue.dataStart + 2048, len: 2048 },
+    { addr: queue.dataStart, len: 2048 },
+  ]);
+  queue.driver.publish();
+  t.equal(receiver.receive()!.bytes.length, 4096, 'all of the area, in two halves, is one');
+});
