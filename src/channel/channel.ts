@@ -1,3 +1,4 @@
+import { forEveryone } from '../errors/for-everyone.ts';
 import { IvshmemError } from '../errors/index.ts';
 import type { ChannelEnd } from './channel-end.ts';
 import type { ChannelHost } from './channel-host.ts';
@@ -288,9 +289,12 @@ export class Channel {
     this.#closed = true;
     this.#deaf = true;
     this.serve(null);
-    if (this.#end === null) this.#finish('closed-here');
-    this.#wakeEveryone();
-    this.#host.release();
+    try {
+      if (this.#end === null) this.#finish('closed-here');
+    } finally {
+      this.#wakeEveryone();
+      this.#host.release();
+    }
   }
 
   /**
@@ -374,7 +378,7 @@ export class Channel {
     else if (this.#serving !== null) this.#host.postSelf();
     const listeners = this.#endListeners;
     this.#endListeners = [];
-    for (const listener of listeners) listener(end);
+    forEveryone(listeners, (listener) => listener(end));
   }
 
   #wakeEveryone(): void {

@@ -1,4 +1,5 @@
 import type { Backend, BackendKind, DoorbellPlace, Life, MemoryFile, Part } from '../backend/backend.ts';
+import { forEveryone } from '../errors/for-everyone.ts';
 import { IvshmemError } from '../errors/index.ts';
 import { binding, type Mapping } from '../native/binding.ts';
 import { type InterruptCallback, Interrupts, type InterruptThreadClass } from './interrupts.ts';
@@ -24,7 +25,7 @@ export class IvshmemDevice {
     this.#interrupts = new Interrupts(backend.on, backend.interrupts, thread);
     backend.onRemoved(() => {
       this.#removed = true;
-      for (const callback of this.#removedCallbacks.splice(0)) callback();
+      forEveryone(this.#removedCallbacks.splice(0), (callback) => callback());
     });
   }
 

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { forEveryone } from '../errors/for-everyone.ts';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
 import {
@@ -25,7 +26,6 @@ import { ControlClient } from './control.ts';
 import type { RegionDevice } from './device.ts';
 import { publish } from './diagnostics.ts';
 import { addMortal, type Mortal, removeMortal } from './exit-hook.ts';
-import { forEveryone } from './for-everyone.ts';
 import type { LeaveReason } from './member.ts';
 import { looksSuspect, Pulse, type Statistics } from './pulse.ts';
 import { RingAgain } from './ring-again.ts';
@@ -81,7 +81,7 @@ export class Attachment implements Mortal {
   readonly #visit = (index: number): void => this.#serve(index);
   #waiters = 0;
   #doorbellsRung = 0;
-  /** HELLO was answered, and neither GOODBYE nor an obituary has told the end. */
+  /** HELLO was sent and not refused, and neither GOODBYE nor an obituary has told the end. */
   #living = false;
   #joined = false;
   #faults: unknown[] = [];
@@ -149,12 +149,18 @@ export class Attachment implements Mortal {
   async hello(draft: Uint8Array): Promise<void> {
     const { device, slot, generation } = this;
     const backend = BACKENDS.indexOf(device.kind ?? 'unknown');
-    await this.control.hello(this.name, generation, backend, draft);
+    // Until it is refused the server may take it, also when nobody is left to hear the answer.
+    this.#living = true;
+    addMortal(this);
+    try {
+      await this.control.hello(this.name, generation, backend, draft);
+    } catch (error) {
+      if (isIvshmemError(error, 'ERR_IVSHMEM_REFUSED')) this.#living = false;
+      throw error;
+    }
     // The device may have gone meanwhile, or close() may have been called.
     this.check('join');
-    this.#living = true;
     this.#joined = true;
-    addMortal(this);
     const obituaryOffset = (this.base + MEMBER_W.obituary) * 4;
     const serverBlockOffset = this.memberBase(SERVER_SLOT) * 4;
     device.guard?.({ slot, generation, obituaryOffset, serverBlockOffset });
@@ -237,12 +243,7 @@ export class Attachment implements Mortal {
   /** What this member counted since it joined. ERR_IVSHMEM_CLOSED once it has left. */
   statistics(): Statistics {
     if (this.#state === 'closed') throw this.#closedError('count');
-    const [spins, sleeps, doorbellsTaken, doorbellsSpurious] = this.#waiter.statistics() as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [spins, sleeps, doorbellsTaken, doorbellsSpurious] = this.#waiter.statistics();
     const doorbellsRung = this.#doorbellsRung;
     return {
       ...this.#marks.traffic(),

@@ -1,9 +1,9 @@
+export { forEveryone } from '../errors/for-everyone.ts';
 export { Attachment, type AttachmentOptions, type Marks, type Traffic } from './attachment.ts';
 export type { MembershipEvent } from './changes.ts';
 export type { Description } from './description.ts';
 export type { Life, MappedPart, RegionDevice } from './device.ts';
 export { type DiagnosticName, publish } from './diagnostics.ts';
-export { forEveryone } from './for-everyone.ts';
 export { Holds } from './holds.ts';
 export { joinDescription } from './join-description.ts';
 export type { LeaveReason, Member, MemberState } from './member.ts';

@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
+import { forEveryone } from '../errors/for-everyone.ts';
 import { SERVER_SLOT } from '../memory/layout.ts';
 import type { MemberRecord } from '../memory/member-record.ts';
 import type { Change, MembershipEvent } from './changes.ts';
 import type { Description } from './description.ts';
 import { EventQueue } from './event-queue.ts';
-import { forEveryone } from './for-everyone.ts';
 import { Holds } from './holds.ts';
 import { isAttached, isHeld, type Member, memberOf } from './member.ts';
 

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { forEveryone } from '../errors/for-everyone.ts';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { CONTROL_BIT } from '../memory/layout.ts';
 import type { MembershipPlace } from '../memory/membership.ts';
 import type { Attachment } from './attachment.ts';
 import type { Change } from './changes.ts';
 import { publish } from './diagnostics.ts';
-import { forEveryone } from './for-everyone.ts';
 import type { Membership } from './membership.ts';
 import { ViewReader } from './view-reader.ts';
 

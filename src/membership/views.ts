@@ -1,10 +1,10 @@
+import { forEveryone } from '../errors/for-everyone.ts';
 import { IvshmemError } from '../errors/index.ts';
 import { readDirectory } from '../memory/directory.ts';
 import { MEMBER_W } from '../memory/layout.ts';
 import type { MembershipPlace } from '../memory/membership.ts';
 import type { Attachment } from './attachment.ts';
 import { type Description, encodeDescription } from './description.ts';
-import { forEveryone } from './for-everyone.ts';
 import { Membership, type MembershipHost, type MembershipOptions } from './membership.ts';
 import { ViewSource } from './view-source.ts';
 

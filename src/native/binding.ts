@@ -240,7 +240,7 @@ export interface LoopWaiter {
    */
   expectBell(): void;
   /** [spins that found work, sleeps, bells, spurious bells] since creation. */
-  statistics(): number[];
+  statistics(): [spins: number, sleeps: number, bells: number, spurious: number];
   /** Must be called before the memory under `words` and `armed` is unmapped. Stores armed=0. Idempotent. */
   close(): void;
 }

@@ -1,3 +1,4 @@
+import { forEveryone } from '../errors/for-everyone.ts';
 import type { Mapping } from '../native/binding.ts';
 import { VFIO_API_VERSION, VFIO_NOIOMMU_IOMMU, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU } from './constants.ts';
 import { attempt, closedFault, vfioFault } from './fault.ts';
@@ -138,15 +139,16 @@ export class VfioContainer {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    try {
+    const groups = [...this.#groups];
+    const steps = [
       // Devices first: they are quiet before the memory they reach goes away.
-      for (const group of this.#groups) group.closeDevices();
-      for (const dma of this.#mappings) dma.unmap();
-      for (const group of this.#groups) group.close();
-    } finally {
+      ...groups.map((group) => () => group.closeDevices()),
+      ...[...this.#mappings].map((dma) => () => dma.unmap()),
+      ...groups.map((group) => () => group.close()),
       // The kernel drops whatever a failed step left behind with the last descriptor.
-      this.system.close(this.fd);
-    }
+      () => this.system.close(this.fd),
+    ];
+    forEveryone(steps, (step) => step());
   }
 
   [Symbol.dispose](): void {

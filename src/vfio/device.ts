@@ -1,3 +1,4 @@
+import { forEveryone } from '../errors/for-everyone.ts';
 import type { FdWatch } from '../native/binding.ts';
 import { ConfigSpace, PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../pci/config-space.ts';
 import { type Msix, readMsix } from '../pci/msix.ts';
@@ -153,11 +154,9 @@ export class VfioDevice {
     if (before === 'closed') return;
     this.#state = 'closed';
     for (const region of this.#regions.values()) region.close();
+    this.#requestWatch?.close();
     try {
-      for (const irq of this.#irqs.values()) {
-        if (irq.index === VFIO_PCI_REQ_IRQ_INDEX) this.#requestWatch?.close();
-        irq.close();
-      }
+      forEveryone(this.#irqs.values(), (irq) => irq.close());
     } finally {
       if (before === 'open') this.#letGo();
     }

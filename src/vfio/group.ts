@@ -1,3 +1,4 @@
+import { forEveryone } from '../errors/for-everyone.ts';
 import { IvshmemError } from '../errors/index.ts';
 import { VFIO_GROUP_FLAGS_VIABLE } from './constants.ts';
 import { VfioDevice } from './device.ts';
@@ -92,7 +93,7 @@ export class VfioGroup {
 
   /** Closes the devices of the group; the group stays. */
   closeDevices(): void {
-    for (const device of this.#devices) device.close();
+    forEveryone(this.#devices, (device) => device.close());
   }
 
   /** Closes the devices, leaves the container, closes the group. Idempotent. */

@@ -81,6 +81,23 @@ t.test(
   },
 );
 
+t.test(
+  'close: who throws when told of the end costs neither the others nor the server its word',
+  async (t) => {
+    const { a, hostA } = channelPair();
+    const ends: string[] = [];
+    a.onEnd(() => {
+      throw new Error('of the first');
+    });
+    a.onEnd((end) => ends.push(end));
+    const next = a.next();
+    t.throws(() => a.close(), { message: 'of the first' });
+    t.same([a.end, ends, hostA.released], ['closed-here', ['closed-here'], 1]);
+    t.equal(await next, null);
+    t.equal(hostA.waiters, 0);
+  },
+);
+
 t.test('close after the peer closed wakes who still reads', async (t) => {
   const { b, hostB } = channelPair();
   b.peerGone('closed');

@@ -44,6 +44,19 @@ t.test('doorbells before the first callback are not lost, and callbacks come off
   two!.keepAlive(false);
 });
 
+t.test('who throws when told of a removal does not keep it from the others', async (t) => {
+  const [backend] = linkedBackends(1, 1 << 20);
+  const device = new IvshmemDevice(backend!);
+  t.teardown(() => device.close());
+  let told = 0;
+  device.onRemoved(() => {
+    throw new Error('of the first');
+  });
+  device.onRemoved(() => told++);
+  t.throws(() => backend!.unplug(), { message: 'of the first' });
+  t.equal(told, 1);
+});
+
 t.test('a vector is free, taken or listened to', async (t) => {
   const [one, two] = devices(t, 2);
   const eventfd = two!.takeVector(0);

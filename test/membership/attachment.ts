@@ -68,6 +68,32 @@ t.test('a server that is away when a member closes finds its obituary', { timeou
   t.equal(server.word(1, MEMBER_W.obituaryReason), REASON_CLOSED);
 });
 
+t.test(
+  'who was never answered leaves an obituary: the server may still find his hello',
+  { timeout: 60_000 },
+  async (t) => {
+    const server = start(t);
+    server.answer = () => undefined;
+    await t.rejects(join(t, server, 1), { code: 'ERR_IVSHMEM_SERVER_SILENT' });
+    const [op, , generation] = server.words.slice(server.block(1) + MEMBER_W.request + 1);
+    t.equal(op, OP_HELLO);
+    t.equal(server.word(1, MEMBER_W.obituary), generation, 'of the life in the mailbox');
+    t.equal(server.word(1, MEMBER_W.obituaryReason), REASON_CLOSED);
+  },
+);
+
+t.test('unplugged while it joins: the hello in the mailbox is that of a dead', async (t) => {
+  const server = start(t);
+  server.answer = () => undefined;
+  const joining = t.rejects(join(t, server, 1), { code: 'ERR_IVSHMEM_DEVICE_REMOVED' });
+  await until('hello', () => server.word(1, MEMBER_W.request) !== 0, 10);
+  server.backends[1]!.unplug();
+  await joining;
+  const [, , generation] = server.words.slice(server.block(1) + MEMBER_W.request + 1);
+  t.equal(server.word(1, MEMBER_W.obituary), generation);
+  t.equal(server.word(1, MEMBER_W.obituaryReason), REASON_UNPLUGGED);
+});
+
 t.test('a member that was not admitted leaves no obituary', async (t) => {
   const server = start(t);
   server.answer = () => STATUS_EVICTED;

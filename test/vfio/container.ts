@@ -35,6 +35,17 @@ t.test('opens in the order the kernel asks for, closes in the reverse', async (t
   t.throws(() => group.openDevice(ADDRESS), { code: 'ERR_IVSHMEM_CLOSED' });
 });
 
+t.test('close goes on behind a step that fails', async (t) => {
+  const { vfio } = machine(t, [ivshmem(t)]);
+  const container = VfioContainer.open(vfio);
+  container.openGroup(5).openDevice(ADDRESS);
+  const dma = DmaMemory.allocate(container, 4096);
+  vfio.failures.set('vfioUnmapDma', 'EIO');
+  t.throws(() => container.close(), { code: 'ERR_IVSHMEM_VFIO', message: /unmap/ });
+  t.equal(vfio.openCount, 0, 'others can have the group');
+  dma.close();
+});
+
 t.test('falls back to type1, and to no IOMMU where the group has none', async (t) => {
   const first = machine(t, [ivshmem(t)]);
   first.vfio.failures.set('extension 3', '');

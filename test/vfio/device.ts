@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { binding } from '../../src/native/binding.ts';
 import type { FakeBar } from '../../src/testing/fake-pci-device.ts';
@@ -156,6 +157,16 @@ t.test('the request interrupt, and a release that leaves memory standing', async
   device.close();
   t.equal(words.length, 0);
   t.equal(fake.closes, 1);
+});
+
+t.test('close: an index that cannot be disabled costs the others no descriptor', async (t) => {
+  const { device, vfio } = open(t);
+  const before = readdirSync('/proc/self/fd').length;
+  device.msixIrq.enable();
+  t.ok(device.onRequest(() => {}));
+  vfio.failures.set('vfioDisableIrqs 2', 'EIO');
+  t.throws(() => device.close(), { code: 'ERR_IVSHMEM_VFIO', message: /disable/ });
+  t.equal(readdirSync('/proc/self/fd').length, before);
 });
 
 t.test('registers after a release read as zero, after close they are refused', async (t) => {
