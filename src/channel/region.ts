@@ -104,14 +104,14 @@ export class Region {
   }
 
   /**
-   * Joins the region behind a device, which it owns from now on. Rejects with ERR_IVSHMEM_REFUSED when the name is taken,
+   * Joins the region behind a device, which it owns from now on, and closes when it rejects. Rejects with ERR_IVSHMEM_REFUSED when the name is taken,
    * ERR_IVSHMEM_SERVER_SILENT when no server answers for 10 s, ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION or _ABSENT for addresses and
    * labels that do not fit or that this region cannot hold, and the errors of readHeader.
    */
   static async join(device: RegionDevice, options: RegionOptions): Promise<Region> {
-    Attachment.checkName(options.name);
     let region: Region | null = null;
     try {
+      Attachment.checkName(options.name);
       region = new Region(device, options);
       const attachment = region.#attachment;
       await attachment.hello(joinDescription(region.#views, options));
@@ -236,20 +236,19 @@ export class Region {
     const { words, base } = this.#attachment;
     // Acquire: pairs with the server's release of eventCount.
     const count = Atomics.load(words, base + MEMBER_W.eventCount);
-    const fresh = (count - this.#eventsSeen) >>> 0;
     const first = this.#eventsSeen;
     this.#eventsSeen = count;
-    if (fresh > EVENT_ENTRIES) {
-      // The ring of events went over its end: look at the whole table instead.
-      const all = Array.from({ length: this.header.channels }, (_, number) => number);
-      forEveryone(all, (number) => this.#lookAt(number));
-      return;
-    }
+    const fresh = Math.min((count - first) >>> 0, EVENT_ENTRIES);
     const numbers = Array.from({ length: fresh }, (_, i) => {
       const entry = ((first + i) >>> 0) % EVENT_ENTRIES;
-      return words[base + MEMBER_W.events + entry]!;
+      return Atomics.load(words, base + MEMBER_W.events + entry);
     });
-    forEveryone(numbers, (number) => this.#lookAt(number));
+    // After the entries: the server writes an event over one that is a whole ring older, and counts it then.
+    const behind = (Atomics.load(words, base + MEMBER_W.eventCount) - first) >>> 0;
+    if (fresh < EVENT_ENTRIES && behind < EVENT_ENTRIES)
+      forEveryone(numbers, (number) => this.#lookAt(number));
+    // The ring of events went over its end: look at the whole table instead.
+    else forEveryone(new Array(this.header.channels).keys(), (number) => this.#lookAt(number));
   }
 
   #lookAt(number: number): void {
@@ -261,11 +260,14 @@ export class Region {
       known?.channel.broke(record);
       return;
     }
-    if (known && known.record.generation !== record?.generation) {
-      known.channel.peerGone('died');
-      this.#forget(number, known.record.generation);
+    const over = known !== undefined && known.record.generation !== record?.generation;
+    try {
+      if (over) known.channel.peerGone('died');
+    } finally {
+      // Whatever those throw who listened for the end of the last one of this number.
+      if (over) this.#forget(number, known.record.generation);
+      if (record !== null) this.#look(record);
     }
-    if (record !== null) this.#look(record);
   }
 
   /** Brings our view of one channel in line with its record. */

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createServer, type IvshmemServer } from '../../src/host/index.ts';
-import { type Channel, interrupt, type OpenOptions, open, type Region } from '../../src/index.ts';
+import { type Channel, interrupt, type OpenOptions, open, openDevice, Region } from '../../src/index.ts';
 import {
   CHANNEL_BYTES,
   CHANNEL_OPEN,
@@ -117,6 +117,18 @@ t.test('connect names a member, and says who refuses', async (t) => {
   await t.rejects(a.listen('x'.repeat(65)), { code: 'ERR_IVSHMEM_NAME' });
   await t.rejects(join('a'), { code: 'ERR_IVSHMEM_REFUSED' }, 'two members cannot have one name');
   await t.rejects(join('bad\nname'), { code: 'ERR_IVSHMEM_NAME' });
+});
+
+t.test('who cannot join gives the device back, whatever is wrong', async (t) => {
+  const { socket } = await start(t);
+  for (const [options, code] of [
+    [{ name: 'bad\nname' }, 'ERR_IVSHMEM_NAME'],
+    [{ name: 'a', labels: { '': 'x' } }, 'ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION'],
+  ] as const) {
+    const device = await openDevice({ socket });
+    await t.rejects(Region.join(device, options), { code });
+    t.ok(device.closed, code);
+  }
 });
 
 t.test('what was sent before close is received, then the end is seen', async (t) => {
