@@ -19,7 +19,8 @@ export abstract class PciBackend implements Backend {
   readonly #guardian: Guardian;
   readonly #removing: (() => void)[] = [];
   readonly #removed: (() => void)[] = [];
-  readonly #stopWatching: () => void;
+  readonly #directory: string;
+  #stopWatching = (): void => {};
   #losing: NodeJS.Immediate | undefined;
   #state: 'open' | 'removed' | 'closed' = 'open';
 
@@ -27,7 +28,7 @@ export abstract class PciBackend implements Backend {
   constructor(on: string, directory: string) {
     this.on = on;
     this.#guardian = new Guardian(on, () => this.bars());
-    this.#stopWatching = watchReset(directory, () => this.#lose());
+    this.#directory = directory;
   }
 
   ring(peer: number, vector: number): void {
@@ -68,6 +69,11 @@ export abstract class PciBackend implements Backend {
     if (before === 'open') this.#stop();
     this.#guardian.end();
     this.release();
+  }
+
+  /** For the end of a constructor: what fails before leaves no watch behind. */
+  protected watch(): void {
+    this.#stopWatching = watchReset(this.#directory, () => this.#lose());
   }
 
   protected abstract readRegister(offset: number): number;

@@ -46,10 +46,12 @@ export function openUio(address: string | PciAddress, options: OpenUioOptions = 
       hint: `Enable the device: \`echo 1 | sudo tee ${join(device.path, 'enable')}\`.`,
     });
   const registers = mapBar(device, REGISTER_BAR, false);
+  let memory: MappedBar | undefined;
   try {
-    const memory = mapBar(device, MEMORY_BAR, options.writeCombining === true);
+    memory = mapBar(device, MEMORY_BAR, options.writeCombining === true);
     return new UioBackend(device, registers, memory, options.dev ?? '/dev');
   } catch (error) {
+    memory?.close();
     registers.close();
     throw error;
   }
@@ -76,6 +78,7 @@ class UioBackend extends PciBackend {
       // The kernel has taken the BARs out of the mappings by now.
       () => this.remove(false),
     );
+    this.watch();
   }
 
   get memory(): Mapping {

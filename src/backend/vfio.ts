@@ -48,6 +48,7 @@ class VfioBackend extends PciBackend {
     const vectors = Math.min(device.msix()?.vectors ?? 0, device.msixIrq.count);
     this.interrupts = vectors > 0 ? device.msixIrq.enable(vectors) : [];
     device.onRequest(() => this.remove(true));
+    this.watch();
   }
 
   override mapPart(offset: number, bytes: number): Mapping {

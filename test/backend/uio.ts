@@ -17,6 +17,7 @@ import { watchRemoval } from '../../src/backend/uio-removal.ts';
 import { PciAddress } from '../../src/pci/address.ts';
 import { PciSysfs } from '../../src/pci/sysfs.ts';
 import { type FakeFunction, FakeSysfs } from '../../src/testing/fake-sysfs.ts';
+import { openThings } from '../support/open-things.ts';
 
 const ADDRESS = '0000:00:05.0';
 const MEMORY_BYTES = 1 << 20;
@@ -166,6 +167,16 @@ t.test('what cannot be opened', async (t) => {
   t.throws(again, { code: 'ERR_IVSHMEM_BAR_ABSENT' });
   fake.plug('0000:00:06.0', { driver: 'e1000' });
   t.throws(() => openUio('00:06.0', { sysfs }), { code: 'ERR_IVSHMEM_DEVICE_UNBOUND', message: /e1000/ });
+});
+
+t.test('what fails when both BARs are mapped leaves nothing open', async (t) => {
+  const { open, directory, sysfs, fake } = machine(t);
+  open().close();
+  const before = openThings(fake.root);
+  rmSync(join(directory, 'uio'), { recursive: true });
+  writeFileSync(join(directory, 'uio'), '');
+  t.throws(() => openUio(ADDRESS, { sysfs }), { code: 'ENOTDIR' });
+  t.same(openThings(fake.root), before);
 });
 
 t.test(

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs';
+import { watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { openVfio } from '../../src/backend/vfio.ts';
 import { binding } from '../../src/native/binding.ts';
 import { PciAddress } from '../../src/pci/address.ts';
 import { memoryBar } from '../../src/testing/fake-pci-device.ts';
+import { openThings } from '../support/open-things.ts';
 import { ADDRESS, ivshmem, MEMORY_BYTES, machine } from '../vfio/support.ts';
 
 t.test('a doorbell device: memory, position, doorbell, interrupts', async (t) => {
@@ -37,6 +38,18 @@ t.test('a doorbell device: memory, position, doorbell, interrupts', async (t) =>
   t.equal(early.byteLength, 0, 'and a part that nobody closed');
   backend.ring(1, 0);
   t.equal(registers[3], 0xffff0003, 'and silent');
+  t.equal(system.openCount, 0);
+});
+
+t.test('what cannot be opened leaves nothing open', async (t) => {
+  const device = ivshmem(t, { bars: [memoryBar(256), undefined, undefined] });
+  const { vfio: system, sysfs, fake } = machine(t, [device]);
+  // The first watch of a process takes a descriptor for good.
+  watch(fake.root, { persistent: false }).close();
+  const before = openThings(fake.root);
+  for (let n = 0; n < 3; n++)
+    t.throws(() => openVfio(ADDRESS, { system, sysfs }), { code: 'ERR_IVSHMEM_BAR_ABSENT' });
+  t.same(openThings(fake.root), before);
   t.equal(system.openCount, 0);
 });
 
