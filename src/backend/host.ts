@@ -1,5 +1,5 @@
 import { closeSync, readSync } from 'node:fs';
-import { IvshmemError } from '../errors/index.ts';
+import { IvshmemError, isIvshmemError } from '../errors/index.ts';
 import { readHeader } from '../memory/header.ts';
 import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
@@ -21,9 +21,8 @@ const SETTLE_MS = 50;
  * server of QEMU's protocol. Rejects with ERR_IVSHMEM_HOST_CONNECT, _REFUSED, _VERSION, _PROTOCOL, _CLOSED or _TIMEOUT.
  */
 export async function openHost(socketPath: string, options: OpenHostOptions = {}): Promise<Backend> {
-  const socket = connect(socketPath);
   const handshake = new HostHandshake(socketPath);
-  const link = new HostLink(socketPath, socket, handshake);
+  const link = connect(socketPath, handshake);
   try {
     await link.complete(options.timeoutMs ?? TIMEOUT_MS);
     return new HostBackend(socketPath, link, handshake);
@@ -33,10 +32,13 @@ export async function openHost(socketPath: string, options: OpenHostOptions = {}
   }
 }
 
-function connect(on: string): number {
+function connect(on: string, handshake: HostHandshake): HostLink {
+  let socket = -1;
   try {
-    return binding.socketConnect(on);
+    socket = binding.socketConnect(on);
+    return new HostLink(on, socket, handshake);
   } catch (cause) {
+    if (socket >= 0) closeSync(socket);
     const why = (cause as Error).message;
     throw new IvshmemError('ERR_IVSHMEM_HOST_CONNECT', { on, why }, { cause });
   }
@@ -121,10 +123,16 @@ class HostLink {
       }
       this.#look();
     } catch (error) {
-      // After the handshake: the server is gone or talks nonsense. What was set up keeps working without it.
       this.#watch.stop();
-      this.#failed?.(error);
+      if (this.#failed !== null) this.#failed(error);
+      // After the handshake: what was set up keeps working without the server, also where it is gone.
+      else if (!isIvshmemError(error, 'ERR_IVSHMEM_HOST_CLOSED')) this.#warn(error as Error);
     }
+  }
+
+  #warn(cause: Error): void {
+    const why = cause.message;
+    process.emitWarning(new IvshmemError('ERR_IVSHMEM_HOST_DEAF', { on: this.#on, why }, { cause }));
   }
 
   /**

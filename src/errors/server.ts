@@ -91,6 +91,13 @@ export const serverErrors = {
     remedy: 'Look at the log of the server; it may have been stopped.',
     kind: 'failure',
   },
+  ERR_IVSHMEM_HOST_DEAF: {
+    attempted: 'hear of further members of the region at {on}',
+    why: '{why}',
+    remedy:
+      'Who is there already is rung as before; who comes from now on is not rung by this process. Open the region again. Where descriptors ran out, raise the limit first (`ulimit -n`, `LimitNOFILE=`).',
+    kind: 'failure',
+  },
   ERR_IVSHMEM_HOST_TIMEOUT: {
     attempted: 'join the region at {on}',
     why: 'the handshake was not complete after {seconds} s',

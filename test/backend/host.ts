@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { openHost } from '../../src/backend/host.ts';
 import { createServer } from '../../src/host/index.ts';
@@ -121,6 +122,57 @@ t.test('a server of another make, whose peers come and go', async (t) => {
     backend.ring(9, 0);
     return binding.eventfdDrain(late) > 0;
   });
+});
+
+t.test('what goes wrong after the handshake is told: nobody new can be rung any more', async (t) => {
+  const memory = binding.createMemfd('foreign', 4096, false, false);
+  t.teardown(() => closeSync(memory));
+  const [mine] = eventfds(t, 1) as [number];
+  for (const [what, values] of [
+    ['nonsense', [777777]],
+    ['the end', []],
+  ] as const) {
+    let client = -1;
+    const path = foreignServer(t, (connected) => {
+      client = connected;
+      binding.sendMessages(client, [0, 4, -1, 4], [-1, -1, memory, mine]);
+    });
+    const backend = await openHost(path);
+    const warned: unknown[] = [];
+    const listen = (warning: Error): number => warned.push((warning as { code?: string }).code);
+    process.on('warning', listen);
+    for (const value of values) binding.sendMessage(client, value, -1);
+    closeSync(client);
+    if (what === 'nonsense') await until('a warning', () => warned.length > 0);
+    else for (let turns = 0; turns < 3; turns++) await nextTurn();
+    process.off('warning', listen);
+    t.same(warned, what === 'nonsense' ? ['ERR_IVSHMEM_HOST_DEAF'] : [], what);
+    backend.ring(4, 0);
+    t.equal(binding.eventfdDrain(mine), 1, 'what was set up works');
+    backend.close();
+  }
+});
+
+t.test('a connection that cannot be watched is closed', async (t) => {
+  let client = -1;
+  const path = foreignServer(t, (connected) => {
+    client = connected;
+  });
+  const { FdWatch } = binding;
+  class Refused {
+    constructor() {
+      throw Object.assign(new Error('EMFILE: too many open files, fcntl'), { code: 'EMFILE' });
+    }
+  }
+  Object.assign(binding, { FdWatch: Refused });
+  try {
+    await t.rejects(openHost(path), { code: 'ERR_IVSHMEM_HOST_CONNECT', message: /EMFILE/ });
+  } finally {
+    Object.assign(binding, { FdWatch });
+  }
+  await until('the server sees it', () => client >= 0);
+  await until('its end', () => binding.receiveMessage(client) === undefined);
+  closeSync(client);
 });
 
 const memory = binding.createMemfd('bad', 4096, false, false);
