@@ -10,6 +10,9 @@ import { readSpaces } from '../memory/space-table.ts';
 import type { ChannelSample, RegionSample, SpaceReport } from './sample.ts';
 import { carried, channelOf, hasAnswered, memberReport, statisticsOf } from './tables.ts';
 
+/** Passes over the log, of as many records each as it has lines: more of them at a time are made by nobody who means well. */
+const MOST_PASSES = 64;
+
 /**
  * A region seen from its memory alone, by somebody who is no member of it and writes nothing. Whatever it reads is copied and
  * checked.
@@ -49,11 +52,12 @@ export class RegionView {
   /** Takes up what was published since the last time. Throws ERR_IVSHMEM_MEMBERSHIP_DAMAGED. */
   read(): MembershipEvent[] {
     const changes: Change[] = [];
-    for (let result = this.#reader.read(changes); result !== 'current'; result = this.#reader.read(changes)) {
-      if (result === 'more') continue;
-      throw new IvshmemError('ERR_IVSHMEM_MEMBERSHIP_DAMAGED', { on: this.#on, why: result.damaged });
+    for (let pass = 0; pass < MOST_PASSES; pass++) {
+      const result = this.#reader.read(changes);
+      if (result === 'current') return changes.map(({ event }) => event);
+      if (result !== 'more') throw this.#damaged(result.damaged);
     }
-    return changes.map(({ event }) => event);
+    throw this.#damaged('its log does not end');
   }
 
   /** The spaces of the shared table, in the order of their names; none in a region of an older layout. */
@@ -92,6 +96,10 @@ export class RegionView {
       members,
       channels: this.#channels(),
     };
+  }
+
+  #damaged(why: string): IvshmemError {
+    return new IvshmemError('ERR_IVSHMEM_MEMBERSHIP_DAMAGED', { on: this.#on, why });
   }
 
   #channels(): ChannelSample[] {

@@ -1,6 +1,7 @@
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { ViewReader } from '../../src/membership/view-reader.ts';
 import { binding } from '../../src/native/binding.ts';
 import { RegionView } from '../../src/observe/region-view.ts';
 import { connected, serveRegion } from '../support/busy-region.ts';
@@ -51,6 +52,21 @@ t.test('members, events and counters from the memory alone', async (t) => {
 
   await b.close();
   t.match(view.read().at(-1), { type: 'leave', reason: 'closed', member: { name: 'b' } });
+});
+
+t.test('a log that is written faster than it is read is damage, and no loop without an end', async (t) => {
+  const { view } = await seen(t);
+  const { read } = ViewReader.prototype;
+  t.teardown(() => {
+    ViewReader.prototype.read = read;
+  });
+  let passes = 0;
+  ViewReader.prototype.read = () => {
+    if (passes++ > 10_000) throw new Error('it goes on and on');
+    return 'more';
+  };
+  t.throws(() => view.read(), { code: 'ERR_IVSHMEM_MEMBERSHIP_DAMAGED' });
+  t.throws(() => view.sample(), { code: 'ERR_IVSHMEM_MEMBERSHIP_DAMAGED' });
 });
 
 t.test('memory that is no region', async (t) => {
