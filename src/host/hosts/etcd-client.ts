@@ -1,7 +1,7 @@
 import { request as plain } from 'node:http';
 import { request as secure } from 'node:https';
 import { z } from 'zod';
-import { IvshmemError } from '../../errors/index.ts';
+import { IvshmemError, isIvshmemError } from '../../errors/index.ts';
 import type { HostIdentity } from './identity.ts';
 
 /** An answer of etcd is short; a directory is some hundred kilobytes at most. */
@@ -18,7 +18,12 @@ const keyValue = z.object({
 const rangeAnswer = z.object({ header: z.object({ revision: int64 }), kvs: z.array(keyValue).default([]) });
 const txnAnswer = z.object({ succeeded: z.boolean().default(false) });
 const grantAnswer = z.object({ ID: z.string(), TTL: int64 });
-const keepAliveAnswer = z.object({ result: z.object({ TTL: int64.default(0) }) });
+const keepAliveAnswer = z.object({
+  result: z.object({
+    header: z.object({ revision: int64.default(0) }).optional(),
+    TTL: int64.default(0),
+  }),
+});
 const watchAnswer = z.object({
   result: z.object({
     created: z.boolean().default(false),
@@ -74,11 +79,15 @@ export class EtcdClient {
   }
 
   /** All keys with a prefix, at one revision. */
-  async range(prefix: string): Promise<KeyValue[]> {
-    const { kvs } = rangeAnswer.parse(
+  async range(prefix: string): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: number }> {
+    const { header, kvs } = rangeAnswer.parse(
       await this.#ask('/v3/kv/range', { key: encode(prefix), range_end: behind(prefix) }),
     );
-    return kvs.map(({ key, value, mod_revision: revision, lease }) => ({ key, value, revision, lease }));
+    const keys = kvs.map(({ key, value, mod_revision, lease }) => ({
+      ...{ key, value, lease },
+      revision: mod_revision,
+    }));
+    return { kvs: keys, revision: header.revision };
   }
 
   /** Whether all comparisons held, and everything was put. */
@@ -104,9 +113,10 @@ export class EtcdClient {
     return { lease, seconds: TTL };
   }
 
-  /** Seconds from when it was asked; 0: the lease is gone. */
-  async keepAlive(lease: string): Promise<number> {
-    return keepAliveAnswer.parse(await this.#ask('/v3/lease/keepalive', { ID: lease })).result.TTL;
+  /** Seconds from when it was asked; 0: the lease is gone. And the revision of everything in etcd by then. */
+  async keepAlive(lease: string): Promise<{ readonly seconds: number; readonly revision: number }> {
+    const { result } = keepAliveAnswer.parse(await this.#ask('/v3/lease/keepalive', { ID: lease }));
+    return { seconds: result.TTL, revision: result.header?.revision ?? 0 };
   }
 
   async revoke(lease: string): Promise<void> {
@@ -119,17 +129,20 @@ export class EtcdClient {
    */
   watch(prefix: string, changed: () => void, ended: () => void): () => void {
     const stop = new AbortController();
+    const endpoint = this.#endpoints[0]!;
     const over = (): void => {
       if (stop.signal.aborted) return;
       stop.abort();
-      this.#turn();
+      this.#failed(endpoint);
       ended();
     };
     const body = {
       create_request: { key: encode(prefix), range_end: behind(prefix), progress_notify: true },
     };
     let rest = '';
-    const request = this.#request('/v3/watch', stop.signal);
+    const request = this.#request(endpoint, '/v3/watch', stop.signal);
+    // Nothing is sent on it: only by that it ends when the machine at the other end is gone.
+    request.setSocketKeepAlive(true, this.#timeoutMs);
     request.on('response', (response) => {
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -150,29 +163,29 @@ export class EtcdClient {
     return () => stop.abort();
   }
 
-  #turn(): void {
-    const [first, ...others] = this.#endpoints;
-    this.#endpoints = [...others, first!];
+  /** Others may have found that too: it is the last then, and not the next. */
+  #failed(endpoint: string): void {
+    this.#endpoints = [...this.#endpoints.filter((one) => one !== endpoint), endpoint];
   }
 
   async #ask(path: string, body: object): Promise<unknown> {
     const failures: string[] = [];
     for (const endpoint of this.#endpoints) {
       try {
-        return await this.#post(path, body);
+        return await this.#post(endpoint, path, body);
       } catch (error) {
         failures.push(`${endpoint}: ${(error as Error).message}`);
-        this.#turn();
+        this.#failed(endpoint);
       }
     }
     const on = this.#endpoints.join(', ');
     throw new IvshmemError('ERR_IVSHMEM_HOSTS_ETCD', { on, why: failures.join('; ') });
   }
 
-  #post(path: string, body: object): Promise<unknown> {
+  #post(endpoint: string, path: string, body: object): Promise<unknown> {
     const signal = AbortSignal.timeout(Math.ceil(this.#timeoutMs));
     return new Promise((resolve, reject) => {
-      const request = this.#request(path, signal);
+      const request = this.#request(endpoint, path, signal);
       const fail = (error: Error): void =>
         reject(signal.aborted ? new Error(`no answer within ${this.#timeoutMs} ms`) : error);
       request.on('error', fail);
@@ -194,8 +207,8 @@ export class EtcdClient {
     });
   }
 
-  #request(path: string, signal: AbortSignal) {
-    const url = new URL(path, this.#endpoints[0]);
+  #request(endpoint: string, path: string, signal: AbortSignal) {
+    const url = new URL(path, endpoint);
     const options = { method: 'POST', signal, agent: false } as const;
     if (url.protocol === 'http:') return plain(url, options);
     const { certificate, key, authority } = this.#identity ?? {};
@@ -210,4 +223,9 @@ function parse(text: string): unknown {
     // Whoever checks the answer says that it is none.
     return null;
   }
+}
+
+/** For operators. */
+export function whyOf(error: unknown): string {
+  return isIvshmemError(error, 'ERR_IVSHMEM_HOSTS_ETCD') ? error.message : String(error);
 }

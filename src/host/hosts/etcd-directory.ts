@@ -1,5 +1,3 @@
-import { isIvshmemError } from '../../errors/index.ts';
-
 import {
   type Change,
   type Decided,
@@ -9,7 +7,7 @@ import {
   MAX_NODES,
   sits,
 } from './directory.ts';
-import type { Comparison } from './etcd-client.ts';
+import { type Comparison, whyOf } from './etcd-client.ts';
 import { type EtcdOptions, enter, enterAgain } from './etcd-entry.ts';
 import { NO_LOOK, read, type Seen, wishOf } from './etcd-reading.ts';
 import { EtcdWatch } from './etcd-watch.ts';
@@ -39,7 +37,10 @@ export class EtcdDirectory implements Directory {
   #incarnation = 0;
   #lease: string | null = null;
   #until = Number.NEGATIVE_INFINITY;
+  /** Why etcd was not read; and why it took nothing, though something is to be written. */
   #trouble: string | null = null;
+  #unwritten: string | null = null;
+  #changes = 0;
   #away: Date | null = null;
   #timer: NodeJS.Timeout | null = null;
   #looking: Promise<void> | null = null;
@@ -90,7 +91,7 @@ export class EtcdDirectory implements Directory {
   }
 
   get trouble(): string | null {
-    return this.#trouble;
+    return this.#trouble ?? this.#unwritten;
   }
 
   get away(): Date | null {
@@ -111,8 +112,12 @@ export class EtcdDirectory implements Directory {
     this.#step();
   }
 
-  async change(change: Change, ms: number): Promise<Decided | null> {
-    const end = performance.now() + ms;
+  change(change: Change, ms: number): Promise<Decided | null> {
+    this.#changes++;
+    return this.#change(change, performance.now() + ms).finally(() => this.#changes--);
+  }
+
+  async #change(change: Change, end: number): Promise<Decided | null> {
     while (this.#state !== 'closed' && performance.now() < end) {
       const { decided, revision } = this.#seen;
       const next = change(decided);
@@ -127,7 +132,7 @@ export class EtcdDirectory implements Directory {
         if (decision !== null) return decision;
       }
       await this.look();
-      if (this.#trouble !== null) await this.#watch.pause();
+      if (this.trouble !== null) await this.#watch.pause();
     }
     return null;
   }
@@ -187,26 +192,27 @@ export class EtcdDirectory implements Directory {
   /** Reads everything; once more when asked meanwhile. */
   look(): Promise<void> {
     this.#lookAgain = true;
-    this.#looking ??= this.#read().finally(() => {
-      this.#looking = null;
-    });
+    this.#looking ??= this.#read();
     return this.#looking;
   }
 
   async #read(): Promise<void> {
-    const { client } = this.#options;
-    while (this.#lookAgain && this.#state !== 'closed') {
-      this.#lookAgain = false;
-      try {
-        this.#seen = read(await client.range(this.#prefix), this.#prefix, this.#seen);
-        this.#trouble = null;
-        this.#answered();
-        this.#learn();
-      } catch (error) {
-        this.#failed(error);
+    try {
+      // Also when asked while something is written: whoever asks has what was read after that.
+      while (this.#lookAgain && this.#state !== 'closed') {
+        this.#lookAgain = false;
+        try {
+          this.#seen = read(await this.#options.client.range(this.#prefix), this.#prefix, this.#seen);
+          this.#answered();
+          this.#learn();
+        } catch (error) {
+          this.#failed(error);
+        }
+        if (!this.#lookAgain) await this.#wish();
       }
+    } finally {
+      this.#looking = null;
     }
-    if (this.#state !== 'closed') await this.#wish();
   }
 
   /** Goes by what was read, unless it leaves somebody out who was promised something else: then later. */
@@ -222,12 +228,13 @@ export class EtcdDirectory implements Directory {
 
   /** Who is there is to be in the view. The first of them sees to it, after a while any other. */
   async #wish(): Promise<void> {
-    const wish = this.#state === 'fencing' ? null : wishOf(this.#seen, this.node, this.#prefix);
+    if (this.#state === 'fencing' || this.#state === 'closed') return;
+    const wish = wishOf(this.#seen, this.node, this.#prefix);
+    if (wish === null && this.#changes === 0) this.#unwritten = null;
     if (wish === null || this.#promises.holds(wish.next.view, performance.now()) > 0) return;
     const { next, conditions } = wish;
     // Another host may have been faster: the watch tells.
-    if ((await this.#decide(next, this.#seen.revision, conditions)) !== null) this.#lookAgain = true;
-    if (this.#lookAgain) setImmediate(() => void this.look());
+    await this.#decide(next, this.#seen.revision, conditions);
   }
 
   /** What is decided then; null: something else was decided meanwhile, or a condition does not hold. */
@@ -235,20 +242,18 @@ export class EtcdDirectory implements Directory {
     const key = `${this.#prefix}decided`;
     const decision = { ...next, version: next.version + 1 };
     try {
-      const { client } = this.#options;
-      const compare = [{ key, revision }, ...conditions];
-      if (!(await client.put(compare, [{ key, value: JSON.stringify(decision) }]))) return null;
-      await this.#afterDecision();
+      const puts = [{ key, value: JSON.stringify(decision) }];
+      const taken = await this.#options.client.put([{ key, revision }, ...conditions], puts);
+      this.#unwritten = null;
+      if (!taken) return null;
+      if (this.#looking === null) await this.look();
+      else this.#lookAgain = true;
       return decision;
     } catch (error) {
-      this.#failed(error);
+      // It may be read all the same: whoever asks next finds out.
+      this.#unwritten = whyOf(error);
       return null;
     }
-  }
-
-  async #afterDecision(): Promise<void> {
-    this.#lookAgain = true;
-    if (this.#looking === null) await this.look();
   }
 
   /** Renews the lease a few times in its length; the process may have stood still, so that comes first. */
@@ -302,7 +307,7 @@ export class EtcdDirectory implements Directory {
     }
     const lease = this.#lease;
     const asked = performance.now();
-    const seconds = await client.keepAlive(lease);
+    const { seconds, revision } = await client.keepAlive(lease);
     if (this.#lease !== lease) return;
     if (seconds === 0 && this.#state === 'serving' && this.#runs() && (await this.#enterAgain())) return;
     if (seconds === 0) {
@@ -311,7 +316,8 @@ export class EtcdDirectory implements Directory {
       this.#until = Number.NEGATIVE_INFINITY;
       this.#judge();
     } else this.#extend(asked + Math.min(seconds * 1000, leaseMs));
-    if (this.#trouble !== null) await this.look();
+    // Of changes the watch tells; but not one whose other end is gone, or does not hear of them itself.
+    if (this.trouble !== null || revision > this.#seen.at) await this.look();
   }
 
   /** As another incarnation. */
@@ -377,8 +383,7 @@ export class EtcdDirectory implements Directory {
 
   /** Kept for operators; the next step tries again. */
   #failed(error: unknown): void {
-    const why = isIvshmemError(error, 'ERR_IVSHMEM_HOSTS_ETCD') ? error.message : String(error);
-    this.#trouble = why;
+    this.#trouble = whyOf(error);
     if (this.#away !== null) return;
     this.#away = new Date();
     this.#options.log.warn({ err: error, since: this.#away }, 'the directory is away');
@@ -387,8 +392,8 @@ export class EtcdDirectory implements Directory {
   }
 
   #answered(): void {
-    if (this.#away === null) return;
-    this.#options.log.info({ since: this.#away }, 'the directory is back');
+    this.#trouble = null;
+    if (this.#away !== null) this.#options.log.info({ since: this.#away }, 'the directory is back');
     this.#away = null;
   }
 }

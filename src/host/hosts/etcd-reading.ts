@@ -12,7 +12,10 @@ const known = z.strictObject({ name: z.string(), incarnation: z.int().min(0) });
 /** What etcd had when it was read last. */
 export interface Seen {
   readonly decided: Decided;
+  /** Of `decided`. */
   readonly revision: number;
+  /** Of everything in etcd. */
+  readonly at: number;
   readonly present: ReadonlyMap<
     number,
     { name: string; address: string; incarnation: number; revision: number }
@@ -20,10 +23,17 @@ export interface Seen {
   readonly known: ReadonlyMap<number, { name: string; incarnation: number; revision: number }>;
 }
 
-export const NO_LOOK: Seen = { decided: NOTHING_DECIDED, revision: 0, present: new Map(), known: new Map() };
+export const NO_LOOK: Seen = {
+  ...{ decided: NOTHING_DECIDED, revision: 0, at: 0 },
+  ...{ present: new Map(), known: new Map() },
+};
 
 /** What is below the prefix. What somebody else wrote there and makes no sense is as good as not there; `decided` stays as it was then. */
-export function read(kvs: readonly KeyValue[], prefix: string, last: Seen): Seen {
+export function read(
+  { kvs, revision: at }: { readonly kvs: readonly KeyValue[]; readonly revision: number },
+  prefix: string,
+  last: Seen,
+): Seen {
   let { decided, revision } = last;
   const presentHosts = new Map<number, z.output<typeof present> & { revision: number }>();
   const knownHosts = new Map<number, z.output<typeof known> & { revision: number }>();
@@ -41,7 +51,7 @@ export function read(kvs: readonly KeyValue[], prefix: string, last: Seen): Seen
       if (entry !== undefined) knownHosts.set(node, { ...entry, revision: changed });
     }
   }
-  return { decided, revision, present: presentHosts, known: knownHosts };
+  return { decided, revision, at, present: presentHosts, known: knownHosts };
 }
 
 function parse(text: string): unknown {

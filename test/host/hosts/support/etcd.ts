@@ -20,18 +20,26 @@ export class Etcd {
   readonly #folder: string;
   readonly #peer: string;
   readonly #namespace: string | null;
+  readonly #options: readonly string[];
   #process: ChildProcess | null = null;
 
-  private constructor(folder: string, at: readonly [client: string, peer: string], namespace: string | null) {
+  private constructor(
+    folder: string,
+    at: readonly [client: string, peer: string],
+    namespace: string | null,
+    options: readonly string[] = [],
+  ) {
+    this.#options = options;
     this.#folder = folder;
     this.url = `http://${at[0]}`;
     this.#peer = `http://${at[1]}`;
     this.#namespace = namespace;
   }
 
-  /** On loopback. */
-  static async open(folder: string): Promise<Etcd> {
-    const etcd = new Etcd(folder, [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`], null);
+  /** On loopback. `options`: more of etcd's own. */
+  static async open(folder: string, ...options: readonly string[]): Promise<Etcd> {
+    const at = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`] as const;
+    const etcd = new Etcd(folder, at, null, options);
     await etcd.start();
     return etcd;
   }
@@ -51,6 +59,7 @@ export class Etcd {
         ...['--listen-client-urls', url, '--advertise-client-urls', url],
         ...['--listen-peer-urls', this.#peer, '--initial-advertise-peer-urls', this.#peer],
         ...['--initial-cluster', `test=${this.#peer}`],
+        ...this.#options,
       ]),
       { stdio: 'ignore' },
     );
