@@ -32,6 +32,9 @@ import { writeName } from '../memory/names.ts';
 import { refusal } from './refusal.ts';
 
 const DEADLINE_SECONDS = 10;
+const DEADLINE_MS = DEADLINE_SECONDS * 1000;
+/** What lets go of something: sent however long the server was away, for nobody asks it again. */
+const RELEASES: ReadonlySet<number> = new Set([OP_CLOSE, OP_UNLISTEN, OP_SPACE_CLOSE]);
 /** How long an unanswered request waits before the server is rung again; doubled each time, up to the second. */
 const AGAIN_MS = 20;
 const AGAIN_MOST_MS = 1000;
@@ -56,6 +59,7 @@ export class ControlClient {
   #turn: Promise<unknown> = Promise.resolve();
   #pending: Pending | null = null;
   #silent = false;
+  #leaving = false;
   /** Why no request can be made any more. */
   #gone: Error | null = null;
 
@@ -211,6 +215,7 @@ export class ControlClient {
    */
   async goodbye(reason: number): Promise<boolean> {
     if (this.#silent) return false;
+    this.#leaving = true;
     await this.#requestOf(OP_GOODBYE, 'leave', reason);
     return true;
   }
@@ -245,6 +250,11 @@ export class ControlClient {
     this.#pending = null;
   }
 
+  #silence(operation: string): IvshmemError {
+    const silent = { operation, on: this.#on, seconds: DEADLINE_SECONDS };
+    return new IvshmemError('ERR_IVSHMEM_SERVER_SILENT', silent);
+  }
+
   #requestOf(op: number, operation: string, argument = 0): Promise<Int32Array> {
     return this.#request(op, operation, (at) => {
       this.#words[at] = argument;
@@ -252,13 +262,23 @@ export class ControlClient {
   }
 
   #request(op: number, operation: string, fill: (argumentsAt: number) => void): Promise<Int32Array> {
-    const turn = this.#turn.then(() => this.#send(op, operation, fill));
+    const asked = performance.now();
+    const turn = this.#turn.then(() => this.#send(op, operation, fill, asked));
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  async #send(op: number, operation: string, fill: (argumentsAt: number) => void): Promise<Int32Array> {
+  async #send(
+    op: number,
+    operation: string,
+    fill: (argumentsAt: number) => void,
+    asked: number,
+  ): Promise<Int32Array> {
     if (this.#gone !== null) throw this.#gone;
+    // Behind one that was not answered the time runs from when it was asked: a server that is gone is waited for once, not once for each.
+    const once = this.#silent && (this.#leaving || !RELEASES.has(op));
+    const patienceMs = once ? asked + DEADLINE_MS - performance.now() : DEADLINE_MS;
+    if (patienceMs <= 0) throw this.#silence(operation);
     const at = this.#base + MEMBER_W.request;
     fill(at + 2);
     this.#words[at + 1] = op;
@@ -280,9 +300,8 @@ export class ControlClient {
         this.#pending = { operation, resolve, reject };
         timer = setTimeout(() => {
           this.#silent = true;
-          const silent = { operation, on: this.#on, seconds: DEADLINE_SECONDS };
-          this.#fail(new IvshmemError('ERR_IVSHMEM_SERVER_SILENT', silent));
-        }, DEADLINE_SECONDS * 1000);
+          this.#fail(this.#silence(operation));
+        }, patienceMs);
         // Release: pairs with the server's acquire of the request's seq. Also the full fence post() asks for.
         Atomics.store(this.#words, at, this.#seq);
         this.#notifyServer(false);

@@ -217,6 +217,60 @@ t.test('leaving does not ask a server that left the last request unanswered', as
   await goodbye;
 });
 
+t.test(
+  'requests behind one that was not answered wait no longer than it did, and leaving no longer than they',
+  { timeout: 10_000 },
+  async (t) => {
+    const ring = stoppedClock(t);
+    const { now } = performance;
+    let later = 0;
+    performance.now = () => now.call(performance) + later;
+    t.teardown(() => {
+      performance.now = now;
+    });
+    const silent = { code: 'ERR_IVSHMEM_SERVER_SILENT' };
+    const asking = client();
+    const listens = ['one', 'two'].map((name) => t.rejects(asking.control.listen(name), silent));
+    const releases = [asking.control.close(7, 1), asking.control.unlisten(2)];
+    await started();
+    later = 10_000;
+    ring();
+    await Promise.all(listens);
+    await started();
+    t.same(
+      [asking.state.notified, asking.op()],
+      [2, OP_CLOSE],
+      'what lets go of something is sent all the same',
+    );
+    asking.answer(0);
+    await started();
+    t.equal(asking.op(), OP_UNLISTEN);
+    asking.answer(0);
+    await Promise.all(releases);
+
+    later = 0;
+    const c = client();
+    const closes = [1, 2, 3].map((channel) => t.rejects(c.control.close(channel, 1), silent));
+    await started();
+    later = 4000;
+    const goodbye = c.control.goodbye(1);
+    later = 10_000;
+    ring();
+    await Promise.all(closes);
+    await started();
+    t.same([c.state.notified, c.op()], [2, OP_GOODBYE], 'the other two were not sent any more');
+    later = 14_000;
+    const late = t.rejects(c.control.listen('late'), silent);
+    c.answer(0);
+    t.ok(await goodbye, 'who was asked for less time than that has the rest of it');
+    await started();
+    t.equal(c.name(0, 64), 'late');
+    ring();
+    await late;
+    t.equal(c.state.waiting, 0);
+  },
+);
+
 t.test('abandon fails the request under way, those in the queue and those to come', async (t) => {
   const c = client();
   const gone = new IvshmemError('ERR_IVSHMEM_DEVICE_REMOVED', { on: 'x' });
