@@ -104,9 +104,10 @@ export class Region {
   }
 
   /**
-   * Joins the region behind a device, which it owns from now on, and closes when it rejects. Rejects with ERR_IVSHMEM_REFUSED when the name is taken,
-   * ERR_IVSHMEM_SERVER_SILENT when no server answers for 10 s, ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION or _ABSENT for addresses and
-   * labels that do not fit or that this region cannot hold, and the errors of readHeader.
+   * Joins the region behind a device, which it owns from now on, and closes when it rejects. Rejects with ERR_IVSHMEM_NAME for a
+   * name no member can have, ERR_IVSHMEM_REFUSED when it is taken, ERR_IVSHMEM_SERVER_SILENT when no server answers for 10 s,
+   * ERR_IVSHMEM_MEMBERSHIP_DESCRIPTION or _ABSENT for addresses and labels that do not fit or that this region cannot hold, and
+   * the errors of readHeader.
    */
   static async join(device: RegionDevice, options: RegionOptions): Promise<Region> {
     let region: Region | null = null;
