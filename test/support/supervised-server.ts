@@ -8,22 +8,24 @@ import type { RegionStatus } from '../../src/host/index.ts';
 import { until } from './protocol/until.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-/** Two below the checkout, as src/cli is: the addon and package.json are found from there. */
-const FOLDER = fileURLToPath(new URL('../../.cache/test/', import.meta.url));
+/** What is in it is two below the checkout, as src/cli is: the addon and package.json are found from there. */
+const FOLDER = fileURLToPath(new URL(`../../.cache/ivshmem-${process.pid}/`, import.meta.url));
 /** How long an orderly end may take before a teardown kills. */
 const ORDERLY_MS = 10_000;
 /** Beside VMs whose processors are emulated everything is late. */
 const PATIENCE_S = 180;
-const PROGRAM = `${FOLDER}ivshmem-${process.pid}.mjs`;
+const PROGRAM = `${FOLDER}main.mjs`;
 
 let bundled: Promise<unknown> | null = null;
 
-/** The program in one file, which starts several times as fast as its sources. */
+/** The program in a few files, of which each command reads its own: it starts several times as fast as its sources. */
 export async function bundledServer(): Promise<string> {
   bundled ??= build({
     entryPoints: [MAIN],
-    outfile: PROGRAM,
+    outdir: FOLDER,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
+    splitting: true,
     platform: 'node',
     format: 'esm',
     target: 'node20',
@@ -31,7 +33,7 @@ export async function bundledServer(): Promise<string> {
     logLevel: 'warning',
     // For coverage: what runs here counts for its sources.
     sourcemap: 'inline',
-  }).then(() => process.once('exit', () => rmSync(PROGRAM, { force: true })));
+  }).then(() => process.once('exit', () => rmSync(FOLDER, { recursive: true, force: true })));
   await bundled;
   return PROGRAM;
 }
