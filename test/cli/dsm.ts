@@ -1,14 +1,12 @@
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openSpace } from '../../src/dsm/index.ts';
 import { RegionView } from '../../src/observe/region-view.ts';
 import { serveRegion } from '../support/busy-region.ts';
 import { type Outcome, runToEnd } from '../support/native-build.ts';
+import { bundledServer } from '../support/supervised-server.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const words = ['--import', 'tsx', main];
+const words = [await bundledServer()];
 
-// Each command loads the sources anew, which takes seconds on a busy machine.
 t.setTimeout(240_000);
 
 const ivshmem = (...args: string[]): Promise<Outcome> =>

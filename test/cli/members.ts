@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { serveRegion } from '../support/busy-region.ts';
 import { type Outcome, runToEnd } from '../support/native-build.ts';
+import { bundledServer } from '../support/supervised-server.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const words = ['--import', 'tsx', main];
+const words = [await bundledServer()];
 const env = { ...process.env, IVSHMEM_SOCKET: '' };
 
 const ivshmem = (...args: string[]): Promise<Outcome> =>

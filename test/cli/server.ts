@@ -10,16 +10,16 @@ import { readConfig } from '../../src/host/config/config.ts';
 import { readHeader } from '../../src/memory/header.ts';
 import { binding } from '../../src/native/binding.ts';
 import { until } from '../support/protocol/until.ts';
+import { bundledServer } from '../support/supervised-server.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const tsx = ['--import', 'tsx', main, 'server'];
+const serve = [await bundledServer(), 'server'];
 const env = { ...process.env };
 
 const directory = mkdtempSync(join(tmpdir(), 'ivshmem-cli-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 
 function server(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [...tsx, ...args], { encoding: 'utf8', timeout: 60_000, env });
+  return spawnSync(process.execPath, [...serve, ...args], { encoding: 'utf8', timeout: 60_000, env });
 }
 
 /** A server that keeps running; its log, and the end of it. */
@@ -84,7 +84,7 @@ t.test('the example configuration is right', async (t) => {
 t.test('it serves, tells its status, and ends cleanly', async (t) => {
   const socket = join(directory, 'socket');
   const args = [
-    ...tsx,
+    ...serve,
     '--socket',
     socket,
     '--name',
@@ -122,7 +122,7 @@ t.test('a socket passed as systemd passes it', async (t) => {
   const script = 'LISTEN_PID=$$ exec "$0" "$@"';
   const { child } = await running(
     t,
-    spawn('sh', ['-c', script, process.execPath, ...tsx, '--config', toml], {
+    spawn('sh', ['-c', script, process.execPath, ...serve, '--config', toml], {
       stdio: ['ignore', 'ignore', 'pipe', listener],
       env: { ...env, LISTEN_FDS: '1', LISTEN_FDNAMES: 'passed' },
     }),
