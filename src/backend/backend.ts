@@ -36,6 +36,10 @@ export interface Backend {
   readonly ivPosition: number;
   /** BAR2: the shared memory. */
   readonly memory: Mapping;
+  /** The part of `memory` before its heap, where that is mapped by itself and `memory` only when it is asked for. */
+  readonly tables?: Mapping;
+  /** Of `memory`. Absent only where `tables` is. */
+  readonly memoryBytes?: number;
   /**
    * Maps a part of the shared memory once more: `offset` and `bytes` from its start, the offset on a page. The mapping is the
    * caller's to close; a removal revokes it like `memory`, and close() closes it.

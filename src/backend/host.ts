@@ -1,6 +1,6 @@
 import { closeSync, readSync } from 'node:fs';
 import { IvshmemError, isIvshmemError } from '../errors/index.ts';
-import { readHeader } from '../memory/header.ts';
+import { type RegionHeader, readHeader } from '../memory/header.ts';
 import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
 import { Parts } from '../native/parts.ts';
@@ -46,7 +46,9 @@ function connect(on: string, handshake: HostHandshake): HostLink {
 
 /** The connection: reads messages as they come, in the handshake and after. */
 class HostLink {
-  memory: Mapping | null = null;
+  /** The memory up to its heap, where its header says where that is; all of it otherwise. */
+  tables: Mapping | null = null;
+  #memory: Mapping | null = null;
   readonly #on: string;
   readonly #socket: number;
   readonly #handshake: HostHandshake;
@@ -55,7 +57,7 @@ class HostLink {
   /** The memory: as long as the link, for parts of it are mapped later. */
   #file: { readonly fd: number; readonly bytes: number } | null = null;
   #peeked = false;
-  #vectors: number | null = null;
+  #header: RegionHeader | null = null;
   #settle: NodeJS.Timeout | null = null;
   #done: (() => void) | null = null;
   #failed: ((error: unknown) => void) | null = null;
@@ -95,11 +97,31 @@ class HostLink {
     this.#stopSettling();
     this.#watch.close();
     this.#parts.close();
-    this.memory?.close();
+    this.tables?.close();
+    this.#memory?.close();
+    // Never mapped, and from now on as empty.
+    this.#memory ??= this.tables;
     if (this.#file !== null) closeSync(this.#file.fd);
     this.#file = null;
     this.#handshake.close();
     closeSync(this.#socket);
+  }
+
+  /**
+   * The whole memory, mapped when it is asked for: V8 counts 64 MiB as memory that a collection could free and starts one, whose steps
+   * would delay a HELLO by milliseconds. Who only joins, watches or waits needs no more than the tables.
+   */
+  get memory(): Mapping {
+    if (this.#memory === null) {
+      const { bytes } = this.#file!;
+      this.#memory = bytes === this.tables!.byteLength ? this.tables! : this.#map(bytes);
+    }
+    return this.#memory;
+  }
+
+  /** 0 once it is closed. */
+  get memoryBytes(): number {
+    return this.#file?.bytes ?? 0;
   }
 
   mapPart(offset: number, bytes: number): Mapping {
@@ -136,11 +158,8 @@ class HostLink {
   }
 
   /**
-   * Reads the header alone. The whole memory is mapped last: V8 counts a region of 64 MiB as memory that a collection could free
-   * and starts one, whose steps then follow our HELLO instead of delaying it by milliseconds.
-   *
-   * A copy, and not a mapping that is closed again: the first ArrayBuffer that is detached in a process has V8 look at every access to any
-   * typed array whether its buffer is still there, for ever, which makes tight loops half as slow again.
+   * Reads the header alone. A copy, and not a mapping that is closed again: the first ArrayBuffer that is detached in a process has V8
+   * look at every access to any typed array whether its buffer is still there, for ever, which makes tight loops half as slow again.
    */
   #peek(): void {
     this.#peeked = true;
@@ -151,7 +170,7 @@ class HostLink {
     const page = new Uint8Array(Math.min(bytes, PAGE_BYTES));
     try {
       readSync(fd, page, 0, page.length, 0);
-      this.#vectors = readHeader(page.buffer, bytes).vectors;
+      this.#header = readHeader(page.buffer, bytes);
     } catch (error) {
       // A file that can only be mapped, or another server's memory: whether that is what the caller wants, it decides when it reads the
       // header itself.
@@ -174,8 +193,8 @@ class HostLink {
     const own = this.#handshake.ownVectors;
     this.#stopSettling();
     if (this.#done === null || own === 0) return;
-    if (this.#vectors !== null) {
-      if (own >= this.#vectors) this.#finish();
+    if (this.#header !== null) {
+      if (own >= this.#header.vectors) this.#finish();
       return;
     }
     this.#settle = setTimeout(() => this.#finish(), SETTLE_MS);
@@ -183,7 +202,8 @@ class HostLink {
 
   #finish(): void {
     try {
-      this.memory = this.#map(this.#file!.bytes);
+      const heap = this.#header?.heapPage;
+      this.tables = this.#map(heap === undefined ? this.#file!.bytes : heap * PAGE_BYTES);
       this.#done?.();
     } catch (error) {
       this.#failed?.(error);
@@ -201,7 +221,6 @@ class HostBackend implements Backend {
   readonly kind = 'host';
   readonly on: string;
   readonly ivPosition: number;
-  readonly memory: Mapping;
   readonly interrupts: readonly number[];
   readonly #link: HostLink;
   readonly #handshake: HostHandshake;
@@ -209,10 +228,21 @@ class HostBackend implements Backend {
   constructor(on: string, link: HostLink, handshake: HostHandshake) {
     this.on = on;
     this.ivPosition = handshake.ivPosition;
-    this.memory = link.memory!;
     this.interrupts = [...handshake.peers.of(handshake.ivPosition)];
     this.#link = link;
     this.#handshake = handshake;
+  }
+
+  get memory(): Mapping {
+    return this.#link.memory;
+  }
+
+  get tables(): Mapping {
+    return this.#link.tables!;
+  }
+
+  get memoryBytes(): number {
+    return this.#link.memoryBytes;
   }
 
   mapPart(offset: number, bytes: number): Mapping {

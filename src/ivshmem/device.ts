@@ -52,6 +52,18 @@ export class IvshmemDevice {
     return this.#backend.memory.buffer;
   }
 
+  /** The tables at the start of a region: `memory`, or as much of it as goes to its heap and is mapped by itself. */
+  get tables(): ArrayBuffer {
+    this.#check('use the shared memory');
+    return (this.#backend.tables ?? this.#backend.memory).buffer;
+  }
+
+  /** Size of `memory`, bytes. */
+  get memoryBytes(): number {
+    this.#check('use the shared memory');
+    return this.#backend.memoryBytes ?? this.#backend.memory.byteLength;
+  }
+
   /**
    * Maps a part of the shared memory by itself: `bytes` from `offset`, which is on a page of 4096. The caller closes it; a removal
    * revokes it, and close() detaches it like `memory`. Fails as the kernel's mmap does.

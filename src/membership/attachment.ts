@@ -63,6 +63,8 @@ export class Attachment implements Mortal {
   /** This member's slot: its peer ID on the device. */
   readonly slot: number;
   readonly device: RegionDevice;
+  /** The memory, or no more of it than its tables (RegionDevice.tables). */
+  readonly tables: ArrayBuffer;
   /** Header and tables: everything before the heap. */
   readonly words: Int32Array;
   /** Word index of this member's block. */
@@ -92,7 +94,8 @@ export class Attachment implements Mortal {
 
   /** Takes ownership of the device unless it throws; a HELLO makes it a member. */
   constructor(device: RegionDevice, options: AttachmentOptions, marks: Marks) {
-    this.header = readHeader(device.memory, device.memory.byteLength);
+    this.tables = device.tables ?? device.memory;
+    this.header = readHeader(this.tables, device.memoryBytes ?? this.tables.byteLength);
     this.device = device;
     this.name = options.name;
     this.slot = device.ivPosition;
@@ -106,7 +109,7 @@ export class Attachment implements Mortal {
         hint: 'Use the ivshmem server of this package.',
       });
     }
-    this.words = new Int32Array(device.memory, 0, (this.header.heapPage * PAGE_BYTES) / 4);
+    this.words = new Int32Array(this.tables, 0, (this.header.heapPage * PAGE_BYTES) / 4);
     this.base = this.memberBase(this.slot);
     this.#ringAgain = new RingAgain(
       this.words,
@@ -323,10 +326,9 @@ export class Attachment implements Mortal {
 
   #createWaiter(wait: WaitStrategy): LoopWaiter {
     const at = this.base * 4;
-    const { memory } = this.device;
     return new binding.LoopWaiter({
-      words: new Int32Array(memory, at + MEMBER_W.summary * 4, 16),
-      armed: new Int32Array(memory, at + MEMBER_W.armed * 4, 1),
+      words: new Int32Array(this.tables, at + MEMBER_W.summary * 4, 16),
+      armed: new Int32Array(this.tables, at + MEMBER_W.armed * 4, 1),
       eventfd: this.bell,
       spinNs: wait.spinNs,
       pollMs: POLL_MS,

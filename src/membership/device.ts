@@ -16,6 +16,10 @@ export interface RegionDevice {
   readonly kind?: BackendKind;
   readonly ivPosition: number;
   readonly memory: ArrayBuffer;
+  /** What of `memory` is before the heap, mapped by itself, where `memory` is mapped only when it is asked for. */
+  readonly tables?: ArrayBuffer;
+  /** Of `memory`. Absent only where `tables` is. */
+  readonly memoryBytes?: number;
   /**
    * Maps a part of `memory` once more, its offset on a page, for the caller to close; it is revoked and closed with the device. Absent:
    * this device has nothing to map it from.

@@ -32,7 +32,7 @@ export class Views {
     // A full fence before the first look: the server looks at it after it published a view, so one of us sees the other.
     if (this.#sources.size === 0) this.#watch(1);
     try {
-      const source = this.#source(directory?.memory ?? attachment.device.memory, place);
+      const source = this.#source(directory?.memory ?? attachment.tables, place);
       const membership = new Membership(this.#host(source), suspectAfterMs);
       source.open.add(membership);
       try {
@@ -96,10 +96,10 @@ export class Views {
   #source(memory: ArrayBuffer, place: MembershipPlace): ViewSource {
     const known = this.#sources.get(memory);
     if (known !== undefined) return known;
-    const { header, device, words } = this.#attachment;
+    const { header, tables, words } = this.#attachment;
     const first = this.#sources.size === 0;
     const source =
-      memory === device.memory
+      memory === tables
         ? new ViewSource(this.#attachment, words, place, first)
         : new ViewSource(
             this.#attachment,

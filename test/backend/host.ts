@@ -2,7 +2,11 @@ import { closeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { openHost } from '../../src/backend/host.ts';
+import { Region } from '../../src/channel/region.ts';
 import { createServer } from '../../src/host/index.ts';
+import { IvshmemDevice } from '../../src/ivshmem/device.ts';
+import { readHeader } from '../../src/memory/header.ts';
+import { PAGE_BYTES } from '../../src/memory/layout.ts';
 import { binding } from '../../src/native/binding.ts';
 import { until } from '../support/protocol/until.ts';
 
@@ -61,6 +65,58 @@ t.test('a peer of our server', async (t) => {
   a.ring(2, 0);
   b.close();
 });
+
+t.test('the whole memory is mapped when it is asked for', async (t) => {
+  const socket = `@ivshmem-lazy-${process.pid}`;
+  const server = await createServer({ regions: [{ name: 'l', socket, size: '64M', vectors: 1 }] });
+  t.teardown(() => server.close());
+  const peer = await openHost(socket);
+  const { tables } = peer;
+  const heap = readHeader(tables!.buffer, peer.memoryBytes).heapPage * PAGE_BYTES;
+  t.same([tables!.byteLength, peer.memoryBytes], [heap, 64 << 20]);
+  t.equal(peer.memory.byteLength, 64 << 20);
+  t.equal(peer.memory, peer.memory);
+  new Int32Array(peer.memory.buffer)[5] = 0;
+  t.equal(new Int32Array(tables!.buffer)[5], 0, 'both show the same');
+  peer.close();
+  t.same([tables!.byteLength, peer.memory.byteLength, peer.memoryBytes], [0, 0, 0]);
+
+  const closed = await openHost(socket);
+  closed.close();
+  t.equal(closed.memory.byteLength, 0);
+});
+
+t.test(
+  'who joins, listens and watches does not map the whole memory; who opens a channel does',
+  async (t) => {
+    const socket = `@ivshmem-lazy-join-${process.pid}`;
+    const server = await createServer({ regions: [{ name: 'l', socket, size: '64M', vectors: 1 }] });
+    t.teardown(() => server.close());
+    let asked = 0;
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map(async (name) => {
+        const backend = await openHost(socket);
+        const { memory } = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(backend));
+        Object.defineProperty(backend, 'memory', {
+          get: () => {
+            asked++;
+            return memory!.get!.call(backend);
+          },
+        });
+        return Region.join(new IvshmemDevice(backend), { name });
+      }),
+    );
+    const listener = await a!.listen('service');
+    const membership = await b!.membership();
+    t.equal(membership.list().length, 2);
+    t.equal(asked, 0);
+    const channel = await b!.connect('service');
+    t.ok(asked > 0);
+    await channel.close();
+    listener.close();
+    await Promise.all([a!.close(), b!.close()]);
+  },
+);
 
 t.test(
   'becoming a peer closes no mapping: that would detach a buffer, and slow down every typed array',
