@@ -1,12 +1,10 @@
-import { fileURLToPath } from 'node:url';
 import { runToEnd } from '../../../support/native-build.ts';
 import { until } from '../../../support/protocol/until.ts';
-
-const MAIN = fileURLToPath(new URL('../../../../src/cli/main.ts', import.meta.url));
+import { bundledServer } from '../../../support/supervised-server.ts';
 
 /** What `ivshmem dsm status` says of the server at a socket. */
 export async function status(socket: string): Promise<string> {
-  const words = ['--import', 'tsx', MAIN, 'dsm', 'status', '--socket', socket];
+  const words = [await bundledServer(), 'dsm', 'status', '--socket', socket];
   const node = ['IVSHMEM_SOCKET=', 'NODE_V8_COVERAGE=', process.execPath];
   return (await runToEnd('env', [...node, ...words], 60_000)).output;
 }
