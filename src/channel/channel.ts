@@ -83,8 +83,8 @@ export class Channel {
   }
 
   /**
-   * Null while both sides are there; then whatever ended it first. What the peer sent before it closed can still be received, until
-   * this side closes as well.
+   * Null while both sides are there; then whatever ended it first, or 'broken' from when what the peer left turns out to be. What it
+   * sent before it closed can still be received, until this side closes as well.
    */
   get end(): ChannelEnd | null {
     return this.#end;
@@ -172,7 +172,7 @@ export class Channel {
    * has came back. A stream is woken less often then, and finds room for more.
    */
   async writable(length: number, half = false): Promise<boolean> {
-    if (length > this.capacity) {
+    if (!(length >= 0 && length <= this.capacity)) {
       throw new IvshmemError('ERR_IVSHMEM_MESSAGE_SIZE', {
         operation: 'wait for room for',
         bytes: length,

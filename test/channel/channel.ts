@@ -27,7 +27,8 @@ t.test('reserve and commit: a burst, the last one shortened', async (t) => {
   ]);
   t.throws(() => a.reserve(4097), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' });
   t.throws(() => a.send(new Uint8Array(4097)), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' });
-  await t.rejects(a.writable(4097), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' });
+  for (const wrong of [4097, -1, Number.NaN])
+    await t.rejects(a.writable(wrong), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' });
   t.equal(a.end, null, 'a mistake of the caller ends nothing');
   a.reserve(8);
   t.throws(() => a.commit(9), { code: 'ERR_IVSHMEM_MESSAGE_SIZE' });
