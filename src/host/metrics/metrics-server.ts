@@ -79,6 +79,8 @@ export class MetricsServer {
       this.#http.once('error', reject);
       this.#http.listen({ host, port: Number(on.slice(at + 1)), exclusive: true }, resolve);
     });
+    // Of a connection that could not be accepted: the next one may be.
+    this.#http.on('error', (error) => log.error({ err: error }, 'cannot accept on the metrics address'));
   }
 
   #connected(socket: Socket): void {

@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
-import { connect } from 'node:net';
+import { connect, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -98,6 +98,23 @@ t.test('clients that say nothing or nonsense do not hold the others up', async (
   await new Promise((resolve) => huge.once('close', resolve));
   parseMetrics(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text());
   t.pass('served');
+});
+
+t.test('connections that cannot be accepted do not end the server', async (t) => {
+  let http: Server | undefined;
+  const { listen } = Server.prototype;
+  t.intercept(Server.prototype, 'listen', {
+    value: function (this: Server, ...args: Parameters<Server['listen']>) {
+      http ??= this;
+      return listen.apply(this, args);
+    },
+  });
+  const served = await serveRegion('full', {}, { metrics: '127.0.0.1:0' });
+  t.teardown(() => served.close());
+  // As libuv reports it when accept fails, again and again.
+  for (let n = 0; n < 3; n++)
+    http!.emit('error', Object.assign(new Error('accept ENFILE'), { code: 'ENFILE' }));
+  t.equal((await fetch(`http://127.0.0.1:${served.server.metricsPort}/metrics`)).status, 200);
 });
 
 t.test('an address that cannot be had', async (t) => {
