@@ -46,7 +46,12 @@ export class ServerSource implements Source {
       const client = await this.#connect();
       if (client === null) return;
       this.#watching = client;
-      const { region, view, members } = await client.ask({ op: 'watch' });
+      const answer = await client.ask({ op: 'watch' }).catch((error: unknown) => {
+        if (!this.#closed) throw error;
+        return null;
+      });
+      if (answer === null) return;
+      const { region, view, members } = answer;
       yield { event: 'members', region, view, members };
       yield* client.events();
     }

@@ -43,11 +43,16 @@ class LiveView {
 
   async run(): Promise<void> {
     const following = this.#follow();
-    while (!this.#quit) {
-      this.#due = false;
-      this.#take(await this.#source.sample());
-      this.#draw();
-      await this.#pause();
+    try {
+      while (!this.#quit) {
+        this.#due = false;
+        this.#take(await this.#source.sample());
+        this.#draw();
+        await this.#pause();
+      }
+    } catch (error) {
+      // What was under way when the user quit is nobody's concern any more.
+      if (!this.#quit) throw error;
     }
     this.#source.close();
     await following;
@@ -55,6 +60,8 @@ class LiveView {
 
   quit(): void {
     this.#quit = true;
+    // Whatever it waits for may never come.
+    this.#source.close();
     this.#wake();
   }
 
