@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Command } from 'commander';
 import type { Effort } from '../demo/figures.ts';
+import { EXIT_FAILURE } from './fail.ts';
 
 const EFFORT: Effort = { roundTrips: 5000, batches: 7, messages: 500_000, blocks: 20_000 };
 
@@ -38,10 +39,15 @@ async function measure(options: DemoOptions): Promise<void> {
   const child = spawn(
     process.execPath,
     [...process.execArgv, process.argv[1]!, 'demo', '--respond', socket],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    { stdio: ['pipe', 'pipe', 'inherit'] },
   );
+  const ended = once(child, 'exit').then(() => true);
   try {
-    await once(child.stdout, 'data');
+    if (await Promise.race([once(child.stdout, 'data').then(() => false), ended])) {
+      // It has said why.
+      process.exitCode = EXIT_FAILURE;
+      return;
+    }
     say(`Process ${process.pid} and process ${child.pid} are members of it.`);
     const region = await open({ socket, name: 'first' });
     const channel = await region.connect(DEMO_SERVICE, { dataBytes: DEMO_DATA_BYTES });
@@ -58,7 +64,8 @@ async function measure(options: DemoOptions): Promise<void> {
       );
   } finally {
     child.kill();
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    // One that could not be started was told of above.
+    await ended.catch(() => {});
     await server.close();
   }
 }
@@ -71,7 +78,10 @@ async function respond(socket: string): Promise<void> {
   const region = await open({ socket, name: 'second' });
   const listener = await region.listen(DEMO_SERVICE);
   const stream = await serveSockets({ path: `\0${socket.slice(1)}-stream` });
-  process.once('SIGTERM', () => void region.close().finally(() => process.exit()));
+  const leave = (): void => void region.close().finally(() => process.exit());
+  process.once('SIGTERM', leave);
+  // The first process is gone.
+  process.stdin.once('end', leave).resume();
   process.stdout.write('ready\n');
   for await (const channel of listener) await respondTo(channel);
   stream.close();
