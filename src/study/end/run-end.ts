@@ -56,15 +56,19 @@ async function answerAt(options: EndOptions): Promise<void> {
     endWithStdin();
     return served;
   }
-  say(await listenWith(await socketsOf(options), options.at));
+  say(placeOfServer(await listenWith(await socketsOf(options), options.at)));
   endWithStdin();
 }
 
-/** Listens and answers; returns where. */
-async function listenWith(module: SocketModule, at: string): Promise<string> {
+/** Listens and answers. */
+async function listenWith(module: SocketModule, at: string): Promise<net.Server> {
   const server = module.createServer({ noDelay: true }, (socket) => answer(module, socket));
   server.listen(targetOf(at));
   await once(server, 'listening');
+  return server;
+}
+
+function placeOfServer(server: net.Server): string {
   const where = server.address() as string | net.AddressInfo;
   return typeof where === 'string' ? where : `${where.address}:${where.port}`;
 }
@@ -84,13 +88,25 @@ export async function answerAll(
     wait: 'adaptive',
     addresses,
   });
+  let closing = false;
   // Channels that end are its own news; only a region that is lost ends the answering side.
   answerChannels(joinedRegion).catch((error: Error) => {
+    if (closing) return;
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   });
-  const shared = await listenWith(await moduleOver(joinedRegion), `${host}:${port}`);
-  const plain = await listenWith(await moduleOf('net', '', '', []), `${host}:${port + 1}`);
+  const servers: net.Server[] = [];
+  try {
+    servers.push(await listenWith(await moduleOver(joinedRegion), `${host}:${port}`));
+    servers.push(await listenWith(await moduleOf('net', '', '', []), `${host}:${port + 1}`));
+  } catch (error) {
+    // Nothing is answered by halves, nor kept open.
+    closing = true;
+    for (const server of servers) server.close();
+    await joinedRegion.close();
+    throw error;
+  }
+  const [shared, plain] = servers.map(placeOfServer);
   return ['channels', `sockets at ${shared}`, `TCP at ${plain}`];
 }
 
