@@ -1,4 +1,7 @@
 import type { Command } from 'commander';
+import { IvshmemError } from '../errors/index.ts';
+import { SPACE_NAME_BYTES } from '../memory/layout.ts';
+import { isName } from '../memory/names.ts';
 import { counted, describe } from './dsm-status.ts';
 import { printJson, printLine } from './print.ts';
 import { SOCKET_OPTION } from './region/named-member.ts';
@@ -54,6 +57,12 @@ async function status(flags: Flags): Promise<void> {
 
 async function remove(name: string, flags: Flags): Promise<void> {
   const { askServer } = await import('./region/ask-server.ts');
+  const { serverSocket } = await import('./region/source.ts');
+  // There is none of a name that cannot be.
+  if (!isName(name, SPACE_NAME_BYTES)) {
+    const operation = `remove the space ${plain(name)}`;
+    throw new IvshmemError('ERR_IVSHMEM_SPACE_MISSING', { operation, on: serverSocket(flags.socket) });
+  }
   const { holders, hosts } = await askServer(flags.socket, (client) =>
     client.ask({ op: 'remove-space', space: name, ...(flags.force && { force: true }) }),
   );

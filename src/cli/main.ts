@@ -48,15 +48,16 @@ const program = new Command('ivshmem')
   .configureOutput({ outputError: () => {} });
 for (const register of commands) register(program);
 
+const complain = (text: string): void => void process.stderr.write(text);
+
 // A reader that goes away (`ivshmem status | head -1`) ends the program quietly, as it does others.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  process.exit(error.code === 'EPIPE' ? process.exitCode : fail(error, complain));
 });
 
 try {
   await program.parseAsync();
 } catch (error) {
   // Not process.exit: what was printed must reach a pipe first.
-  process.exitCode = fail(error, (text) => process.stderr.write(text));
+  process.exitCode = fail(error, complain);
 }

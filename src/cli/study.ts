@@ -24,6 +24,8 @@ interface AnswerFlags {
 }
 
 const PORT = 7450;
+/** The one after it is one, too. */
+const MOST_PORT = 65_534;
 const DEVICE = [
   '--device <address>',
   "PCI address of the ivshmem device, where there are several, or a region's socket",
@@ -47,7 +49,7 @@ export function register(program: Command): void {
       '--peer <host>',
       'the VM where `ivshmem study answer` runs, by its address on their common network',
     )
-    .option('--port <number>', 'of the other side, and the one after it', whole, PORT)
+    .option('--port <number>', 'of the other side, and the one after it', port, PORT)
     .option(...DEVICE)
     .option(...ADDRESSES)
     .option('--folder <folder>', 'where to (default: study/DATE-NAME)')
@@ -60,7 +62,7 @@ export function register(program: Command): void {
     .command('answer')
     .description('be the other side of a study, until interrupted')
     .option('--host <address>', 'listen there', '0.0.0.0')
-    .option('--port <number>', 'and the one after it', whole, PORT)
+    .option('--port <number>', 'and the one after it', port, PORT)
     .option(...DEVICE)
     .option(...ADDRESSES)
     .action(answer);
@@ -148,6 +150,12 @@ function plainRow({ before, after, change, comparison, p, floor }: DiffRow): obj
     ratio: comparison?.ratio ?? null,
     ...values,
   };
+}
+
+function port(text: string): number {
+  const value = whole(text);
+  if (value > MOST_PORT) throw new InvalidArgumentError(`It must be a whole number from 1 to ${MOST_PORT}.`);
+  return value;
 }
 
 function whole(text: string): number {

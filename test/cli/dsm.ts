@@ -51,6 +51,16 @@ t.test('spaces of a region: listed, removed', { timeout: 230_000 }, async (t) =>
 
   const missing = await ivshmem('dsm', 'remove', 'nothing', '--socket', socket);
   t.match(missing, { code: 1, output: /no space of that name[\s\S]*ERR_IVSHMEM_SPACE_MISSING/ });
+  t.match(await ivshmem('dsm', 'remove', 'x'.repeat(65), '--socket', socket), {
+    code: 1,
+    output: /no space of that name[\s\S]*ERR_IVSHMEM_SPACE_MISSING/,
+  });
+  const nowhere = await ivshmem('dsm', 'status', '--heat', '/no/such/folder/heat.svg', '--socket', socket);
+  t.match(nowhere, {
+    code: 1,
+    output: /cannot open \/no\/such\/folder\/heat\.svg[\s\S]*ERR_IVSHMEM_CLI_SYSTEM/,
+  });
+  t.notMatch(nowhere.output, /\n +at /);
   const gone = await ivshmem('dsm', 'remove', 'kept', '--socket', socket);
   t.match(gone, { code: 0, output: 'kept is gone\n' });
   const held = await ivshmem('dsm', 'remove', 'matrix', '--json', '--socket', socket);

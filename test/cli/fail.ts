@@ -33,6 +33,20 @@ t.test('usage errors of commander', async (t) => {
   t.same(run(new CommanderError(1, 'commander.help', '(outputHelp)')), { status: 2, text: '' });
 });
 
+t.test('what the kernel refuses: what was tried, on what, and why', async (t) => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    ...{ errno: -28, code: 'ENOSPC', syscall: 'write' },
+  });
+  t.same(run(full), {
+    status: 1,
+    text: 'ivshmem: cannot write: ENOSPC: no space left on device, write.\n  Check the path or the address, that this user may use it, and that there is room.\n  [ERR_IVSHMEM_CLI_SYSTEM]\n',
+  });
+  const open = { errno: -2, code: 'ENOENT', syscall: 'open', path: '/no/file' };
+  t.match(run(Object.assign(new Error('ENOENT'), open)).text, /cannot open \/no\/file: ENOENT/);
+  const listen = { errno: -99, code: 'EADDRNOTAVAIL', syscall: 'listen', address: '192.0.2.1', port: 7 };
+  t.match(run(Object.assign(new Error('no'), listen)).text, /cannot listen 192\.0\.2\.1:7: no/);
+});
+
 t.test('anything else is our fault and shows its stack', async (t) => {
   const bug = run(new TypeError('x is not a function'));
   t.equal(bug.status, 1);

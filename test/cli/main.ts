@@ -46,3 +46,11 @@ t.test('status and unbind of nothing are fine', { skip: noDevice }, async (t) =>
   t.match(ivshmem('status', '--json'), { status: 0, stdout: '{\n  "devices": [],\n  "units": []\n}\n' });
   t.match(ivshmem('unbind', '--dry-run'), { status: 0, stdout: 'nothing is bound\n' });
 });
+
+t.test('a disk that is full under what is printed is said in one line', { skip: noDevice }, async (t) => {
+  const command = `"${process.execPath}" --import tsx "${main}" status > /dev/full`;
+  const { status, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8', timeout: 60_000 });
+  t.equal(status, 1);
+  t.match(stderr, /ENOSPC[\s\S]*ERR_IVSHMEM_CLI_SYSTEM/);
+  t.notMatch(stderr, /\n +at /);
+});

@@ -120,6 +120,11 @@ t.test('evict takes a member out', async (t) => {
 
   const again = await ivshmem('evict', 'bad', '--socket', served.socket);
   t.match(again, { code: 1, output: /ERR_IVSHMEM_NO_MEMBER/ });
+  for (const nobody of ['99', '99999999999999999999', 'x'.repeat(200)])
+    t.match(await ivshmem('evict', nobody, '--socket', served.socket), {
+      code: 1,
+      output: /none has this name or slot[\s\S]*ERR_IVSHMEM_NO_MEMBER/,
+    });
   const bySlot = await ivshmem('evict', '1', '--json', '--socket', served.socket);
   t.match(JSON.parse(bySlot.output), { slot: 1, name: 'stays' });
 });

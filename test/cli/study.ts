@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,6 +61,27 @@ t.test('a report is written again, two studies are compared, and what is no stud
     code: 2,
     output: /ERR_IVSHMEM_STUDY_FOLDER/,
   });
+});
+
+t.test('a place that cannot be used is said in one line', async (t) => {
+  const there = join(folder(t), 'study');
+  cpSync(fixture, there, { recursive: true });
+  rmSync(join(there, 'report.html'), { force: true });
+  mkdirSync(join(there, 'report.html'));
+  const served = await serveRegion('nowhere');
+  t.teardown(() => served.close());
+  // 192.0.2.0/24 is nobody's (RFC 5737).
+  const elsewhere = ['study', 'answer', '--device', served.socket, '--host', '192.0.2.1'];
+  for (const [words, what] of [
+    [['study', 'report', there], /report\.html: EISDIR/],
+    [elsewhere, /192\.0\.2\.1/],
+  ] as const) {
+    const said = await ivshmem(...words);
+    t.match(said, { code: 1, output: what });
+    t.match(said.output, /ERR_IVSHMEM_CLI_SYSTEM/);
+    t.notMatch(said.output, /\n +at /);
+  }
+  t.match(await ivshmem('study', 'answer', '--port', '65535'), { code: 2, output: /1 to 65534/ });
 });
 
 t.test('between two programs that only share a region and a network', async (t) => {

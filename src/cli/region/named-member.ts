@@ -18,7 +18,7 @@ export async function askAbout<T>(
 ): Promise<T> {
   const { askServer } = await import('./ask-server.ts');
   if (named === '') throw new InvalidArgumentError('The name is empty.');
-  return askServer(socket, (client) => ask(client, /^\d+$/.test(named) ? Number(named) : named));
+  return askServer(socket, (client) => ask(client, /^\d{1,9}$/.test(named) ? Number(named) : named));
 }
 
 /** A member as a sentence begins with it. */

@@ -12,7 +12,8 @@ export { controlPath } from './control-path.ts';
 /** The longest an answer to `drain` may wait, milliseconds. */
 export const MOST_DRAIN_MS = 600_000;
 
-const member = z.union([z.int().min(0).max(255), z.string().min(1).max(64)]);
+/** A slot or a name; of those that cannot be, nobody is found. */
+const member = z.union([z.int().min(0), z.string().min(1)]);
 
 export const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('status') }),
