@@ -48,6 +48,9 @@ t.test('npm pack', async (t) => {
     'dist/study/report/drawing.js',
     'dist/study/LICENSES.txt',
     'systemd/ivshmem-server.service',
+    // Errors and --help name them.
+    'docs/server.md',
+    'docs/images/demo.svg',
   ]) {
     t.ok(files.includes(wanted), wanted);
   }
@@ -115,38 +118,64 @@ t.test('import and require', { skip: offline }, async (t) => {
   t.equal(common.output.trim(), 'function', 'from CommonJS');
 });
 
-t.test('types', { skip: offline }, async (t) => {
-  const program = `
-    import { adaptive, open, type Channel, type ChannelEnd, isIvshmemError } from 'ivshmem';
-    import { createServer, type ServerConfigInput } from 'ivshmem/server';
-    import { openPciDevice } from 'ivshmem/vfio';
-    import { DriverQueue } from 'ivshmem/virtqueue';
-    const config: ServerConfigInput = { regions: [{ name: 'a', socket: '@a' }] };
-    export const server = await createServer(config);
+/** Each entry of the package's exports, by one of what it exports. */
+const TYPED = `
+  import { adaptive, open, type Channel, type ChannelEnd, isIvshmemError } from 'ivshmem';
+  import { openSpace, type SpreadSpace, struct } from 'ivshmem/dsm';
+  import { metrics } from 'ivshmem/metrics';
+  import { connect, type Reason, type Socket } from 'ivshmem/net';
+  import { createServer, type ServerConfigInput } from 'ivshmem/server';
+  import { counters, pathOf } from 'ivshmem/transparent';
+  import { Tun } from 'ivshmem/tun';
+  import { openPciDevice } from 'ivshmem/vfio';
+  import { VirtioRng } from 'ivshmem/virtio';
+  import { DriverQueue } from 'ivshmem/virtqueue';
+  const config: ServerConfigInput = { regions: [{ name: 'a', socket: '@a' }] };
+  export async function main(): Promise<unknown> {
+    const server = await createServer(config);
     const region = await open({ socket: '@a', name: 'me', wait: adaptive });
     const channel: Channel = await region.connect('echo');
     const length: number = channel.capacity;
     // @ts-expect-error: types are there, and they are not any
-    export const wrong: string = channel.capacity;
+    const wrong: string = channel.capacity;
     const end: ChannelEnd | null = channel.end;
-    export const all = [length, end, openPciDevice, DriverQueue, isIvshmemError(null)];`;
-  writeFileSync(
-    join(consumer, 'tsconfig.json'),
-    JSON.stringify({
-      compilerOptions: {
-        target: 'es2022',
-        module: 'nodenext',
-        moduleResolution: 'nodenext',
-        strict: true,
-        noEmit: true,
-        typeRoots: [join(checkout, 'node_modules/@types')],
-        types: ['node'],
-      },
-      files: ['use.ts'],
-    }),
-  );
-  writeFileSync(join(consumer, 'use.ts'), program);
-  succeeded(t, await run(join(checkout, 'node_modules/.bin/tsc'), '--noEmit'));
+    const space: SpreadSpace = await openSpace(region, 's', { size: 4096, spread: true });
+    const place: { readonly x: number } = struct({ x: 'f64' }).at(space, 0);
+    const text: string = await metrics(region).metrics();
+    const socket: Socket = connect(7070, '10.0.0.2');
+    const reason: Reason = socket.pathReason;
+    // @ts-expect-error: nor are these
+    const number: number = socket.path;
+    const tun = await Tun.open(region, { addresses: ['10.77.0.1/24'] });
+    const sent: number = tun.counters().packetsSent;
+    const rng = await VirtioRng.open('0000:00:10.0');
+    const bytes: Uint8Array = await rng.read(64);
+    const paths = [pathOf(socket), counters()];
+    return [server, length, wrong, end, place, text, reason, number, sent, bytes, paths, openPciDevice, DriverQueue, isIvshmemError(null)];
+  }`;
+
+t.test('types', { skip: offline }, async (t) => {
+  const tsc = join(checkout, 'node_modules/.bin/tsc');
+  // Declarations of what the program imports are checked as well, as they are without skipLibCheck.
+  const common = {
+    target: 'es2022',
+    strict: true,
+    noEmit: true,
+    exactOptionalPropertyTypes: true,
+    typeRoots: [join(checkout, 'node_modules/@types')],
+    types: ['node'],
+  };
+  writeFileSync(join(consumer, 'use.ts'), TYPED);
+  writeFileSync(join(consumer, 'common.cts'), TYPED);
+  for (const [module, moduleResolution, files] of [
+    ['nodenext', 'nodenext', ['use.ts', 'common.cts']],
+    ['node16', 'node16', ['use.ts']],
+    ['esnext', 'bundler', ['use.ts']],
+  ] as const) {
+    const config = { compilerOptions: { ...common, module, moduleResolution }, files };
+    writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify(config));
+    succeeded(t, await run(tsc, '--noEmit'));
+  }
 });
 
 t.test('npx ivshmem', { skip: offline }, async (t) => {
