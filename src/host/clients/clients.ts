@@ -74,8 +74,10 @@ export class Clients {
     this.#keeper = keeper;
     this.#log = log;
     this.#onGone = onGone;
-    this.#entrance = new Entrance(admission.rates ?? ENTRANCE, (socket, credentials) =>
-      this.#admit(socket, credentials, true),
+    this.#entrance = new Entrance(
+      admission.rates ?? ENTRANCE,
+      (socket, credentials) => this.#admit(socket, credentials, true),
+      (error) => log.error({ err: error }, 'cannot let in a client that waited'),
     );
   }
 

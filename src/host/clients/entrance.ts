@@ -32,15 +32,21 @@ interface Waiting {
 export class Entrance {
   readonly #rates: EntranceRates;
   readonly #enter: (socket: number, credentials: Credentials) => void;
+  readonly #failed: (error: unknown) => void;
   readonly #processes = new Map<string, TokenBucket>();
   readonly #users = new Map<number, TokenBucket>();
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | null = null;
 
-  /** `enter`: it is the turn of one who waited; owns the socket, and must not throw. */
-  constructor(rates: EntranceRates, enter: (socket: number, credentials: Credentials) => void) {
+  /** `enter`: it is the turn of one who waited; owns the socket unless it throws. `failed` hears of that. */
+  constructor(
+    rates: EntranceRates,
+    enter: (socket: number, credentials: Credentials) => void,
+    failed: (error: unknown) => void,
+  ) {
     this.#rates = rates;
     this.#enter = enter;
+    this.#failed = failed;
   }
 
   get waiting(): number {
@@ -102,7 +108,14 @@ export class Entrance {
     }
     this.#waiting = stay;
     this.#later();
-    for (const { socket, credentials } of enter) this.#enter(socket, credentials);
+    for (const { socket, credentials } of enter) {
+      try {
+        this.#enter(socket, credentials);
+      } catch (error) {
+        closeSync(socket);
+        this.#failed(error);
+      }
+    }
   }
 
   #later(): void {

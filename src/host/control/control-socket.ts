@@ -12,7 +12,7 @@ import type { Listener } from '../sockets/listener.ts';
 import type { ControlDesk, ControlSubject, Handover } from './control-desk.ts';
 import { ControlSession } from './control-session.ts';
 
-const MAX_SESSIONS = 32;
+export const MAX_SESSIONS = 32;
 
 /**
  * Answers the operators of one region: the server's user and root, whatever the socket file allows. It sleeps unless somebody

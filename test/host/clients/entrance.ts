@@ -14,10 +14,14 @@ function room(t: Test, perSecond: number) {
   const entered: string[] = [];
   const names = new Map<number, string>();
   const rates = { process: { burst: 2, perSecond }, user: { burst: 5, perSecond } };
-  const entrance = new Entrance(rates, (socket) => {
-    entered.push(names.get(socket)!);
+  const failures: unknown[] = [];
+  const enter = (socket: number): void => {
+    const name = names.get(socket)!;
+    if (name.startsWith('bad')) throw new Error(name);
+    entered.push(name);
     closeSync(socket);
-  });
+  };
+  const entrance = new Entrance(rates, enter, (error) => failures.push((error as Error).message));
   t.teardown(() => {
     entrance.close();
     for (const fd of open) closeSync(fd);
@@ -25,6 +29,7 @@ function room(t: Test, perSecond: number) {
   return {
     entrance,
     entered,
+    failures,
     /** The client's end, and what became of it. */
     knock(name: string, pid: number, uid: number): { client: number; found: 'passed' | 'waits' | 'refused' } {
       const client = binding.socketConnect(path);
@@ -99,4 +104,14 @@ t.test('buckets of processes that are gone are forgotten', async (t) => {
     if (found !== 'passed') t.equal(found, 'passed');
   }
   t.ok(entrance.known < 600, `${entrance.known} of 1200`);
+});
+
+t.test('one who cannot be let in is hung up on, and nobody else', async (t) => {
+  const { entrance, entered, failures, knock } = room(t, 20);
+  for (const name of ['a', 'b']) knock(name, 1, 1000);
+  const { client } = knock('bad', 1, 1000);
+  knock('good', 1, 1000);
+  await until('both had their turn', () => entrance.waiting === 0);
+  t.same([entered, failures], [['good'], ['bad']]);
+  t.equal(binding.receiveMessage(client), undefined, 'its socket is closed');
 });
