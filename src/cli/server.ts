@@ -33,6 +33,8 @@ const REGION_KEYS = [
   'directory',
 ];
 const NUMBERS = new Set(['slots', 'vectors', 'channels']);
+/** Characters of log that wait for room. */
+const MOST_UNWRITTEN = 1 << 20;
 
 export function register(program: Command): void {
   program
@@ -49,7 +51,7 @@ export function register(program: Command): void {
     .option('--channels <n>', 'entries of the channel table (default: 4096)')
     .option('--memory <kind>', 'memfd, hugepages or file (default: memfd)')
     .option('--file <path>', 'with --memory file: normally below /dev/shm')
-    .option('--admit <rule...>', '"any", or uid=ID,gid=ID,pid=ID (default: this user and root)')
+    .option('--admit <rule...>', '"any", or uid=ID,gid=ID,pid=ID,slots=N (default: this user and root)')
     .option('--log <level>', 'fatal, error, warn, info, debug, trace or silent (default: info)')
     .option('--control <path>', 'where operators ask (default: the socket with .control added)')
     .option('--directory <path>', 'repeat who is here in this file, which members cannot write')
@@ -80,7 +82,10 @@ async function run(flags: Flags): Promise<void> {
   }
   const { pino } = await import('pino');
   // Synchronous: a line written before a crash is there to read.
-  const log = pino({ level: config.log, base: null }, pino.destination({ dest: 2, sync: true }));
+  const lines = pino.destination({ dest: 2, sync: true, maxLength: MOST_UNWRITTEN });
+  // On a disk that is full: they are written when there is room again, and the last of them are not. The server goes on.
+  lines.on('error', () => {});
+  const log = pino({ level: config.log, base: null }, lines);
   if (flags.supervised) await supervise(host, log);
   else await serve(host, config, flags, log);
 }
@@ -119,8 +124,9 @@ async function serve(host: Host, config: ServerConfig, flags: Flags, log: Log): 
   process.once('SIGTERM', (signal) => {
     log.info({ signal }, keeper?.holds ? 'leaving the regions to the next server' : 'stopping');
     keeper?.stopping();
-    if (keeper?.holds) process.exit();
-    void server.close();
+    // The regions stay, for the next server; to other hosts this is the end of this one.
+    if (keeper?.holds) void server.leaveHosts().finally(() => process.exit());
+    else void server.close();
   });
   process.once('SIGINT', (signal) => {
     log.info({ signal }, 'stopping');
@@ -152,9 +158,9 @@ function admitRules(rules: readonly string[]): unknown {
 }
 
 function admitField(field: string): [string, unknown] {
-  const [key, value] = field.split('=');
+  const [, key, value] = /^(uid|gid|pid|slots)=([^=]+)$/.exec(field) ?? [];
   if (key === undefined || value === undefined)
-    throw usage('--admit', `"${field}" is not uid=, gid= or pid=`);
+    throw usage('--admit', `"${field}" is not uid=, gid=, pid= or slots=`);
   return [key, /^\d+$/.test(value) ? Number(value) : value];
 }
 

@@ -1,8 +1,10 @@
 import { IvshmemError } from '../errors/index.ts';
+import { MOST_WAITING } from './clients/entrance.ts';
 import { MAX_REFUSED } from './clients/refused.ts';
 import { parseConfig } from './config/config.ts';
 import type { HostsConfig } from './config/hosts-schema.ts';
 import type { RegionConfig, ServerConfigInput } from './config/schema.ts';
+import { MAX_SESSIONS } from './control/control-socket.ts';
 import type { ServerStatus } from './control/status.ts';
 import { type Log, silentLog } from './log.ts';
 import type { MetricsServer } from './metrics/metrics-server.ts';
@@ -16,6 +18,8 @@ import { type RegionSources, ServedRegion } from './serve/served-region.ts';
 /** Descriptors for the program itself: the loop, logs; and per region memory, directory, journal and two listening sockets. */
 const SPARE_DESCRIPTORS = 64;
 const PER_REGION = 8;
+/** And per region who waits at its entrance, and its operators; refused clients are watched, with a second descriptor each. */
+const MOST_GUESTS = MOST_WAITING.all + MAX_SESSIONS + 2 * MAX_REFUSED;
 
 /** How long the server before this one may take to let go of the metrics' address. */
 const METRICS_PATIENCE_MS = 10_000;
@@ -38,6 +42,7 @@ export class IvshmemServer {
   readonly #regions = new Set<ServedRegion>();
   #metrics: MetricsServer | null = null;
   #hosts: { close(): Promise<void> } | null = null;
+  #closed = false;
   #ended: () => void = () => {};
   /** Resolves when the last region was closed or handed over. */
   readonly ended: Promise<void>;
@@ -58,8 +63,9 @@ export class IvshmemServer {
 
   /** Stops all regions. VMs keep running with the memory and doorbells they have. Idempotent. */
   async close(): Promise<void> {
+    this.#closed = true;
     // First of all: who moves pages uses the memory.
-    await this.#hosts?.close();
+    await this.leaveHosts();
     for (const region of this.#regions) region.close();
     this.#ended();
   }
@@ -75,19 +81,36 @@ export class IvshmemServer {
 
   /** Makes one region one of several hosts. For createServer. */
   async join(config: HostsConfig, log: Log): Promise<void> {
-    const found = this.regions.filter(({ name }) => config.region === undefined || name === config.region);
-    const [region] = found;
-    if (region === undefined || found.length > 1) {
-      const why = `region: ${config.region === undefined ? 'name one of the regions' : `there is none named ${config.region}`}`;
-      throw new IvshmemError('ERR_IVSHMEM_SERVER_CONFIG', { on: 'of [hosts]', why });
-    }
+    const region = this.regions.find(({ name }) => config.region === undefined || name === config.region)!;
+    region.hosting = {
+      leave: async () => {
+        region.server.spread = 'joining';
+        await this.leaveHosts();
+      },
+      rejoin: () =>
+        void this.#enter(config, region, log).catch((error) => {
+          region.server.spread = null;
+          log.error({ err: error }, 'this host is not among the others any more');
+        }),
+    };
+    await this.#enter(config, region, log);
+  }
+
+  /** The other hosts need not wait for this one, whose regions stay. Resolves when nothing of it is mapped any more. Idempotent. */
+  async leaveHosts(): Promise<void> {
+    const hosts = this.#hosts;
+    await hosts?.close();
+    if (this.#hosts === hosts) this.#hosts = null;
+  }
+
+  async #enter(config: HostsConfig, region: ServedRegion, log: Log): Promise<void> {
     region.server.spread = 'joining';
     // Loaded on demand: most servers are alone.
     const { joinHosts } = await import('./hosts/hosts.ts');
     const hosts = await joinHosts(config, region.server.spreadRegion, log);
+    if (this.#closed) return hosts.close();
     this.#hosts = hosts;
     region.server.spread = hosts;
-    void this.ended.then(() => hosts.close());
   }
 
   /** Serves metrics of the regions as long as there is one. For createServer. Throws ERR_IVSHMEM_SERVER_METRICS. */
@@ -159,7 +182,11 @@ export async function createServer(
     if (hosts !== undefined) await server.join(hosts, log.child({ host: hosts.name }));
   } catch (error) {
     for (const one of prepared.slice(server.regions.length)) one.release();
-    for (const region of server.regions) region.abandon();
+    // What others keep goes on without this server; what is fresh was nobody's.
+    const kept = new Set(
+      prepared.flatMap(({ config, restored }) => (restored === null ? [] : [config.name])),
+    );
+    for (const region of server.regions) if (kept.has(region.name)) region.abandon();
     await server.close();
     throw error;
   }
@@ -182,10 +209,10 @@ function checkActivation(regions: readonly RegionConfig[], sockets: ReadonlyMap<
   }
 }
 
-/** Every slot may have a client, and the watch of every client, refused ones too, holds a second descriptor of its socket. */
+/** Every slot may have a client, and the watch of every client holds a second descriptor of its socket. */
 function checkDescriptors(regions: readonly RegionConfig[]): void {
   const needed = regions.reduce(
-    (sum, { slots, vectors }) => sum + slots * (vectors + 2) + 2 * MAX_REFUSED + PER_REGION,
+    (sum, { slots, vectors }) => sum + slots * (vectors + 2) + MOST_GUESTS + PER_REGION,
     SPARE_DESCRIPTORS,
   );
   const limit = ownDescriptorLimit();

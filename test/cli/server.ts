@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,6 +44,7 @@ t.test('wrong usage ends with 2', async (t) => {
     [['--socket', '@x', '--size', '3M'], /must be a power of two[\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
     [['--socket', '@x', '--slots', 'many'], /slots[\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
     [['--socket', '@x', '--admit', 'everybody'], /--admit[\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
+    [['--socket', '@x', '--admit', 'uid=0=1'], /"uid=0=1" is not uid=[\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
     [['--socket', '@x', '--log', 'loud', '--check'], /log: [\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
     [[], /has no socket[\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
     [['--config', toml], /bad\.toml[\s\S]*power of two[\s\S]*ERR_IVSHMEM_SERVER_CONFIG/],
@@ -64,7 +65,17 @@ t.test('what the world refuses ends with 1', async (t) => {
 });
 
 t.test('--check', async (t) => {
-  const args = ['--socket', '@x', '--size', '2M', '--admit', 'uid=0', 'gid=1,pid=2', '--check'];
+  const args = [
+    '--socket',
+    '@x',
+    '--size',
+    '2M',
+    '--admit',
+    'uid=0',
+    'gid=1,pid=2',
+    'gid=2,slots=3',
+    '--check',
+  ];
   t.match(server(...args), { status: 0, stdout: '1 region(s): default\n', stderr: '' });
 });
 
@@ -133,4 +144,29 @@ t.test('a socket passed as systemd passes it', async (t) => {
   member.close();
   child.kill('SIGINT');
   t.equal((await once(child, 'exit'))[0], 0);
+});
+
+t.test('a disk that is full under its log does not end it', async (t) => {
+  const socket = `@ivshmem-cli-full-${process.pid}`;
+  const full = openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [...serve, '--socket', socket, '--size', '1M'], {
+    stdio: ['ignore', 'ignore', full],
+    env,
+  });
+  closeSync(full);
+  t.teardown(() => void child.kill('SIGKILL'));
+  const member = async (): Promise<boolean> => {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    const one = await openHost(socket).catch((error: { code: string }) => {
+      if (error.code !== 'ERR_IVSHMEM_HOST_CONNECT') throw error;
+      return null;
+    });
+    one?.close();
+    return one !== null;
+  };
+  await until('it serves', member, 60);
+  // It logs each.
+  for (let n = 0; n < 5; n++) t.ok(await member());
+  child.kill('SIGTERM');
+  t.same(await once(child, 'exit'), [0, null]);
 });

@@ -1,10 +1,13 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { openHost } from '../../src/backend/host.ts';
 import { createServer, type Log } from '../../src/host/index.ts';
 import { readHeader } from '../../src/memory/header.ts';
 import { binding } from '../../src/native/binding.ts';
 import { until } from '../support/protocol/until.ts';
+import { testFolder } from '../support/test-folder.ts';
 
 const socket = (name: string): string => `@ivshmem-server-${process.pid}-${name}`;
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
@@ -64,6 +67,46 @@ t.test('more descriptors than the process may have', async (t) => {
     vectors: 256,
   }));
   await t.rejects(createServer({ regions }), { code: 'ERR_IVSHMEM_SERVER_FD_LIMIT' });
+});
+
+t.test('a limit that clients who wait could use up', async (t) => {
+  const program = `
+    import { createServer } from '${new URL('../../src/host/index.ts', import.meta.url)}';
+    const regions = [{ name: 'tight', socket: '@ivshmem-tight-' + process.pid, size: '1M', slots: 16 }];
+    await createServer({ regions }).catch(({ code, message }) => console.log(code, message));
+    process.exit();`;
+  // 64 for its slots, and much less than it takes for 256 that wait at its entrance.
+  const words = [
+    '--nofile=300:300',
+    process.execPath,
+    '--import',
+    'tsx',
+    '--input-type=module',
+    '-e',
+    program,
+  ];
+  const { status, stdout, stderr } = spawnSync('prlimit', words, { encoding: 'utf8', timeout: 60_000 });
+  t.match(stdout, /ERR_IVSHMEM_SERVER_FD_LIMIT .*the limit is 300/, stderr);
+  t.equal(status, 0, stderr);
+});
+
+t.test('a server that cannot be among its hosts leaves no file', async (t) => {
+  const folder = testFolder(t);
+  const at = (name: string): string => join(folder, name);
+  const regions = [
+    {
+      name: 'file',
+      socket: socket('file'),
+      size: '1M',
+      memory: 'file',
+      file: at('memory'),
+      directory: at('directory'),
+    },
+  ] as const;
+  const nowhere = { certificate: at('no.pem'), key: at('no.key'), authority: at('no.ca') };
+  const hosts = { name: 'a', listen: '127.0.0.1:0', peers: {}, state: at('votes.json'), ...nowhere };
+  await t.rejects(createServer({ regions: [...regions], hosts }), { code: 'ERR_IVSHMEM_HOSTS_IDENTITY' });
+  t.same(readdirSync(folder), []);
 });
 
 t.test('listening sockets made by somebody else', async (t) => {

@@ -57,9 +57,11 @@ export class ServerProgram {
   /** What it wrote that is no JSON. */
   readonly complaints: string[] = [];
 
+  /** `socket`: where its region is, also when `args` name a configuration file. */
   private constructor(socket: string, args: readonly string[], env: NodeJS.ProcessEnv) {
     this.socket = socket;
-    const command = [PROGRAM, 'server', '--socket', socket, ...args];
+    const where = args.includes('--config') ? [] : ['--socket', socket];
+    const command = [PROGRAM, 'server', ...where, ...args];
     this.process = spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'pipe'], env });
     let rest = '';
     this.process.stderr!.setEncoding('utf8').on('data', (text: string) => {

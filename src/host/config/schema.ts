@@ -165,25 +165,35 @@ const endpoint = z
   .string()
   .regex(/^([/@].+|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5})$/, 'address:port, an absolute path, or @name');
 
-export const serverSchema = z.strictObject({
-  /** Where Prometheus asks; nowhere without. */
-  metrics: endpoint.optional(),
-  /** Other hosts, for spaces that spread over them. */
-  hosts: hostsSchema.optional(),
-  log: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  regions: z
-    .array(region)
-    .min(1)
-    .refine((regions) => distinct(regions.map(({ name }) => name)), 'two regions have the same name')
-    .refine(
-      (regions) => distinct(regions.flatMap((region) => [region.socket, controlOf(region) ?? undefined])),
-      'two regions have the same socket',
-    )
-    .refine(
-      (regions) => distinct(regions.flatMap(({ file, directory }) => [file, directory])),
-      'two regions have the same file',
-    ),
-});
+export const serverSchema = z
+  .strictObject({
+    /** Where Prometheus asks; nowhere without. */
+    metrics: endpoint.optional(),
+    /** Other hosts, for spaces that spread over them. */
+    hosts: hostsSchema.optional(),
+    log: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+    regions: z
+      .array(region)
+      .min(1)
+      .refine((regions) => distinct(regions.map(({ name }) => name)), 'two regions have the same name')
+      .refine(
+        (regions) => distinct(regions.flatMap((region) => [region.socket, controlOf(region) ?? undefined])),
+        'two regions have the same socket',
+      )
+      .refine(
+        (regions) => distinct(regions.flatMap(({ file, directory }) => [file, directory])),
+        'two regions have the same file',
+      ),
+  })
+  .superRefine(({ regions, hosts }, context) => {
+    if (hosts === undefined) return;
+    const found = regions.filter(({ name }) => hosts.region === undefined || name === hosts.region);
+    const problem = (message: string): void =>
+      context.addIssue({ code: 'custom', path: ['hosts', 'region'], message });
+    if (found.length === 0) problem(`there is no region "${hosts.region}"`);
+    else if (found.length > 1) problem('name the one of the regions whose spaces may spread');
+    else if (found[0]!.vectors < 2) problem(`"${found[0]!.name}" has one vector, and spread spaces need two`);
+  });
 
 /** What a caller may write. */
 export type ServerConfigInput = z.input<typeof serverSchema>;

@@ -33,9 +33,19 @@ export interface RegionSources {
   readonly keeper: RegionKeeper;
 }
 
+/** What a region is to other hosts. */
+export interface Hosting {
+  /** Nobody moves pages of it any more, and the others know. */
+  leave(): Promise<void>;
+  /** It is one of them again, after a while. */
+  rejoin(): void;
+}
+
 /** A region with everything that is around it: its journal, its keeper, its control socket. */
 export class ServedRegion {
   readonly name: string;
+  /** Null: its server is alone. */
+  hosting: Hosting | null = null;
   readonly #server: RegionServer;
   readonly #sources: RegionSources;
   readonly #control: ControlSocket | null;
@@ -102,7 +112,14 @@ export class ServedRegion {
   /** Gives the region to the server that listens on `to`. Throws ERR_IVSHMEM_SERVER_HANDOVER. */
   async handOver(to: string): Promise<object> {
     this.#log.info({ to }, 'handing over');
-    await handOver(this, to);
+    // First of all: they change its records, and the next server listens to others where this one does.
+    await this.hosting?.leave();
+    try {
+      await handOver(this, to);
+    } catch (error) {
+      this.hosting?.rejoin();
+      throw error;
+    }
     this.#log.info({ to }, 'handed over');
     // The answer goes out first.
     setImmediate(() => this.#onLeft(this));

@@ -104,6 +104,19 @@ t.test('what two regions must not share', async (t) => {
   t.throws(() => parseConfig(null, 'test'), { code: 'ERR_IVSHMEM_SERVER_CONFIG' });
 });
 
+t.test('which region [hosts] means', async (t) => {
+  const files = { certificate: '/c', key: '/k', authority: '/a', state: '/s', peers: {} };
+  const hosts = { name: 'a', listen: '127.0.0.1:7400', ...files };
+  const two = [region, { name: 'b', socket: '@b', vectors: 1 }];
+  const parsed = (regions: readonly object[], more: object) => () =>
+    parseConfig({ regions, hosts: { ...hosts, ...more } }, 'test');
+  t.throws(parsed(two, {}), { code: 'ERR_IVSHMEM_SERVER_CONFIG', message: /hosts\.region: name the one/ });
+  t.throws(parsed(two, { region: 'c' }), { message: /hosts\.region: there is no region "c"/ });
+  t.throws(parsed(two, { region: 'b' }), { message: /hosts\.region: "b" has one vector/ });
+  t.equal(parsed(two, { region: 'a' })().hosts!.region, 'a');
+  t.equal(parsed([region], {})().hosts!.region, undefined);
+});
+
 t.test('TOML files', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'ivshmem-config-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
