@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { connected, type Served, serveRegion } from '../support/busy-region.ts';
 import { runToEnd } from '../support/native-build.ts';
 import { Pty } from '../support/pty.ts';
+import { ServerProgram } from '../support/supervised-server.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const node = [process.execPath, '--import', 'tsx', main];
@@ -97,6 +99,28 @@ t.test('a server that ends gives the terminal back, and an error', { skip: noScr
   t.equal(await pty.ended(), 1);
   t.equal(pty.buffer.type, 'normal');
   t.match(pty.text(), /ERR_IVSHMEM_CONTROL/);
+});
+
+t.test('it can be ended while the server stands still', { skip: noScript }, async (t) => {
+  const socket = `@ivshmem-top-still-${process.pid}`;
+  const server = await ServerProgram.start(socket, '--name', 'still', '--size', '16M', '--slots', '16');
+  t.teardown(async () => {
+    server.process.kill('SIGCONT');
+    await server.end();
+  });
+  for (const end of ['q', '\x03', 'SIGTERM'] as const) {
+    const top = `${node.join(' ')} top --socket ${socket} --interval 0.1`;
+    const pty = open(t, end === 'SIGTERM' ? `${top} & echo pid=$!; wait $!` : top);
+    await pty.shows(/members +0 of 15/);
+    server.process.kill('SIGSTOP');
+    // Some intervals, so that it waits for an answer, which does not come.
+    await delay(500);
+    if (end === 'SIGTERM') process.kill(Number(/pid=(\d+)/.exec(pty.raw)![1]), end);
+    else pty.type(end);
+    t.equal(await pty.ended(), 0, JSON.stringify(end));
+    t.equal(pty.buffer.type, 'normal');
+    server.process.kill('SIGCONT');
+  }
 });
 
 t.test('without a terminal', async (t) => {
