@@ -1,5 +1,5 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 
 /** Where nothing can be watched: how often to look, milliseconds. */
 const LOOK_EVERY_MS = 1000;
@@ -29,20 +29,26 @@ function placesOf(socket: string | undefined): Place[] {
 export function watchDevices(socket: string | undefined, onChange: () => void): () => void {
   const watchers: FSWatcher[] = [];
   let timer: NodeJS.Timeout | undefined;
-  const lookOften = (): void => {
-    timer ??= setInterval(onChange, LOOK_EVERY_MS).unref();
-  };
   const stop = (): void => {
     for (const watcher of watchers.splice(0)) watcher.close();
     clearInterval(timer);
+    timer = undefined;
   };
-  // Abstract sockets are in no folder.
-  if (socket?.startsWith('@')) lookOften();
-  else
+  const begin = (): void => {
+    stop();
+    const lookOften = (): void => {
+      timer ??= setInterval(onChange, LOOK_EVERY_MS).unref();
+    };
     try {
-      for (const { folder, names } of placesOf(socket)) {
+      const places = placesOf(socket);
+      const folders = foldersOf(places);
+      for (const { folder, names } of places) {
         const watcher = watch(folder, { persistent: false }, (_event, name) => {
-          if (name === null || names.test(name)) onChange();
+          // What is said of the folder itself has its name: it goes and comes with the server's service, and the new one is another.
+          const own = name === basename(folder);
+          if (name !== null && !own && !names.test(name)) return;
+          if (own || foldersOf(placesOf(socket)) !== folders) begin();
+          onChange();
         });
         watchers.push(watcher);
         watcher.on('error', lookOften);
@@ -50,5 +56,11 @@ export function watchDevices(socket: string | undefined, onChange: () => void): 
     } catch {
       lookOften();
     }
+  };
+  // Abstract sockets are in no folder.
+  if (socket?.startsWith('@')) timer = setInterval(onChange, LOOK_EVERY_MS).unref();
+  else begin();
   return stop;
 }
+
+const foldersOf = (places: readonly Place[]): string => places.map(({ folder }) => folder).join();

@@ -56,15 +56,12 @@ export class Following extends EventEmitter<FollowEvents> {
   #stopWatching: () => void;
 
   /** For followRegion. */
-  constructor({ openRegion, dataBytes, queueSize, ...options }: FollowOptions) {
+  constructor(options: FollowOptions) {
     super();
-    this.#open = openRegion ?? (() => open(options));
+    this.#open = options.openRegion ?? (() => open(options));
     const inVm = options.backend === 'vfio' || options.backend === 'uio' || options.address !== undefined;
     this.#socket = options.socket ?? (inVm ? undefined : process.env.IVSHMEM_SOCKET || undefined);
-    this.#participant = new Participant(null, {
-      ...(dataBytes === undefined ? {} : { dataBytes }),
-      ...(queueSize === undefined ? {} : { queueSize }),
-    });
+    this.#participant = new Participant(null, options);
     chooseParticipant(this.#participant);
     this.#stopWatching = this.#watch();
     this.tried = this.#attempt();

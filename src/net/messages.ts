@@ -98,7 +98,7 @@ export function decode(bytes: Uint8Array): Message | null {
   const type = bytes[0];
   const short = view.getUint16(2, true);
   if (type === DATA) {
-    if (bytes.length < DATA_HEADER_BYTES || short !== 0 || view.getUint32(4, true) !== 0) return null;
+    if (bytes.length <= DATA_HEADER_BYTES || short !== 0 || view.getUint32(4, true) !== 0) return null;
     const offset = getOffset(view, 8);
     if (offset < 0) return null;
     return { type: 'data', offset, bytes: bytes.subarray(DATA_HEADER_BYTES) };

@@ -46,6 +46,8 @@ interface Connecting {
   /** Who was offered it last, and who does not have it: several processes may listen to one port (node:cluster). */
   asked: string;
   readonly strangers: Set<string>;
+  /** Why this side left shared memory last; null once that is done. */
+  left: Reason | null;
   /** Bytes per direction of its channel, or of the next one. */
   dataBytes: number;
   /** A channel to go over to once the one in use is given up. */
@@ -100,6 +102,7 @@ export class Offers {
       busy: false,
       asked: '',
       strangers: new Set(),
+      left: null,
       dataBytes: this.#options.dataBytes,
       next: null,
       growAfter: 0,
@@ -125,15 +128,17 @@ export class Offers {
     this.#turnstile.done(socket);
     this.#demand.lets(socket, false);
     const { reason, link } = stateOf(socket);
-    const { next } = connecting;
+    const { next, left } = connecting;
     connecting.next = null;
+    connecting.left = null;
     if (next !== null) {
       if (this.#offerOn(socket, next.region, next.channel)) return;
       next.channel.close();
       void this.#offer(socket);
-    } else if (reason === 'resized') void this.#offer(socket);
-    else if (reason === 'idle') link?.onTraffic(() => void this.#offer(socket));
-    else if (passing(reason)) this.#retry(socket, connecting);
+    } else if (reason === 'resized' && left === reason) void this.#offer(socket);
+    else if (reason === 'idle' && left === reason) link?.onTraffic(() => void this.#offer(socket));
+    // A peer that says so of itself would otherwise be offered it again without a pause, for as long as it says so.
+    else if (passing(reason) || reason === 'resized' || reason === 'idle') this.#retry(socket, connecting);
     else if (reason === 'unknown-connection' && connecting.strangers.size < MOST_STRANGERS) {
       connecting.strangers.add(connecting.asked);
       void this.#offer(socket);
@@ -186,6 +191,8 @@ export class Offers {
   }
 
   #leave(socket: Socket, reason: Reason): void {
+    const connecting = this.#connected.get(socket);
+    if (connecting !== undefined) connecting.left = reason;
     stateOf(socket).link?.session.leave(reason);
   }
 
@@ -288,22 +295,18 @@ export class Offers {
     const member = listening.find(({ slot }) => slot === peer);
     if (member === undefined || session.state !== 'shared') return;
     connecting.busy = true;
-    try {
-      const channel = await this.#channelTo(region, member, socket, dataBytes);
-      if (channel === null) {
-        connecting.growAfter = performance.now() + GROW_AGAIN_MS;
-        return;
-      }
-      if (session.state !== 'shared' || link.peer !== peer || socket.destroyed) {
-        channel.close();
-        return;
-      }
+    const channel = await this.#channelTo(region, member, socket, dataBytes);
+    connecting.busy = false;
+    if (channel === null) connecting.growAfter = performance.now() + GROW_AGAIN_MS;
+    if (session.state !== 'shared' || link.peer !== peer || socket.destroyed) {
+      channel?.close();
+      // It lost the one in use meanwhile, and was not offered another.
+      void this.#offer(socket);
+    } else if (channel !== null) {
       connecting.dataBytes = dataBytes;
       connecting.next = { region, channel };
-    } finally {
-      connecting.busy = false;
+      this.#leave(socket, 'resized');
     }
-    this.#leave(socket, 'resized');
   }
 
   #retry(socket: Socket, connecting: Connecting): void {

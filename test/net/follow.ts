@@ -247,3 +247,20 @@ t.test('drained by an operator, who thinks better of it, then unplugged', { time
     t.equal(talk.wrong, 0);
   }
 });
+
+t.test('connections hold memory for as long as the options say', { timeout: 60_000 }, async (t) => {
+  const socket = `@ivshmem-follow-idle-${process.pid}`;
+  const host = await createHost({ regions: [{ name: 'idle', socket, size: 64 << 20 }] });
+  const near = await open({ socket, name: 'near', ...ADDRESSES });
+  const following = followRegion({ socket, name: 'mover', ...ADDRESSES, idleMs: 100 });
+  t.teardown(async () => {
+    await following.close();
+    await near.close();
+    await host.close();
+  });
+  await following.tried;
+  const client = connect({ port: await echo(t, near), host: '127.0.0.1' });
+  t.teardown(() => client.destroy());
+  await until('shared memory', () => client.path === 'shared-memory');
+  await until('its end', () => client.pathReason === 'idle', 5);
+});

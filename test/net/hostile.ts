@@ -1,7 +1,7 @@
 /** Every step of an attachment, and everything wrong that can be said there: the connection goes on, or is reset. */
 import t from 'tap';
 import { frame } from '../../src/net/frames.ts';
-import type { Message } from '../../src/net/messages.ts';
+import { DATA_HEADER_BYTES, decode, type Message, putDataHeader } from '../../src/net/messages.ts';
 import { Random } from '../support/random.ts';
 import { type Side, World } from './support/world.ts';
 
@@ -81,6 +81,14 @@ t.test('on the channel', (t) => {
     }
   }
   t.ok(fine > 10 * reset, `${fine} go on, ${reset} are reset`);
+  t.end();
+});
+
+t.test('pieces of nothing, ahead of everything', (t) => {
+  const header = new Uint8Array(DATA_HEADER_BYTES);
+  putDataHeader(new DataView(header.buffer), 0, 2 ** 40);
+  t.equal(decode(header), null, 'whoever kept them would keep them for ever');
+  t.match(decode(Buffer.concat([header, Buffer.alloc(1)])), { type: 'data', offset: 2 ** 40 });
   t.end();
 });
 

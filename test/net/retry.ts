@@ -6,6 +6,7 @@ import t from 'tap';
 import type { Region } from '../../src/channel/index.ts';
 import type { Directory } from '../../src/net/directory.ts';
 import { Offers } from '../../src/net/offers.ts';
+import type { Reason } from '../../src/net/reasons.ts';
 import { linkUnder, Socket, setPath } from '../../src/net/socket.ts';
 import { until } from '../support/protocol/until.ts';
 
@@ -36,7 +37,7 @@ async function connection(t: { teardown(act: () => void): void }) {
   offers.connected(socket);
   linkUnder(socket);
   /** The handshake that was under way ended so; `ms` later it was offered again so many times. */
-  const after = async (reason: 'not-proven' | 'timeout' | 'peer-fault', ms: number): Promise<number> => {
+  const after = async (reason: Reason, ms: number): Promise<number> => {
     setPath(socket, 'tcp', reason);
     offers.idle(socket);
     const before = looked;
@@ -46,6 +47,20 @@ async function connection(t: { teardown(act: () => void): void }) {
   };
   return { socket, after, looked: () => looked };
 }
+
+t.test(
+  'a peer that says what only this side has reason to say is not offered it without a pause',
+  async (t) => {
+    const { after } = await connection(t);
+    for (let i = 0; i < 2; i++) mock.timers.tick(3);
+    await new Promise(setImmediate);
+    for (const reason of ['resized', 'idle'] as const) {
+      const before = reason === 'resized' ? 20 : 40;
+      t.equal(await after(reason, before - 1), 0, reason);
+      t.equal(await after(reason, 1), 1, 'but a while later');
+    }
+  },
+);
 
 t.test('what passes is tried again, more and more rarely', async (t) => {
   const { socket, after, looked } = await connection(t);
