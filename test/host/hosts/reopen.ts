@@ -24,4 +24,5 @@ t.test('one closes it while the other opens it with locks', { skip, timeout: 100
   await space.close();
   t.ok(space.closed);
   t.equal(space.buffer.byteLength, 0);
+  await region.close();
 });
