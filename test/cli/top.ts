@@ -1,14 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { connected, type Served, serveRegion } from '../support/busy-region.ts';
 import { runToEnd } from '../support/native-build.ts';
 import { Pty } from '../support/pty.ts';
-import { ServerProgram } from '../support/supervised-server.ts';
+import { bundledServer, ServerProgram } from '../support/supervised-server.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const node = [process.execPath, '--import', 'tsx', main];
+const node = [process.execPath, await bundledServer()];
 const env = { NODE_OPTIONS: '' };
 
 const noScript =

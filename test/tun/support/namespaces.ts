@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { lacking } from '../../support/native-build.ts';
+import { bundledServer } from '../../support/supervised-server.ts';
 
-const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
+const main = await bundledServer();
 const traffic = fileURLToPath(new URL('./traffic.ts', import.meta.url));
 const steering = fileURLToPath(new URL('./steering.ts', import.meta.url));
 
@@ -94,7 +95,7 @@ export class Namespace {
   /** `ivshmem tun` as a member of this name. */
   tun(t: Test, socket: string, member: string, ...addresses: string[]): Program {
     const flags = ['--socket', socket, '--member', member, '--address', ...addresses];
-    return this.run(t, process.execPath, '--import', 'tsx', main, 'tun', ...flags);
+    return this.run(t, process.execPath, main, 'tun', ...flags);
   }
 
   traffic(t: Test, ...words: string[]): Program {
