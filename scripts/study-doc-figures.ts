@@ -13,8 +13,10 @@ interface Shown {
   readonly point?: (point: Cell['point']) => boolean;
 }
 
-const ends = ({ bytes }: Cell['point']): boolean => bytes === 64 || bytes === 65_536;
-const shown: readonly Shown[] = [
+const large = ({ bytes }: Cell['point']): boolean => bytes === 65_536;
+const ends = (point: Cell['point']): boolean => point.bytes === 64 || large(point);
+/** All that docs/study.md shows. */
+export const everyFigure: readonly Shown[] = [
   ...['round-trip', 'throughput'].flatMap((metric) =>
     ['channel', 'shared-memory'].map((ours) => ({
       ...{ experiment: 'size', metric, ours, others: ['unix', 'tcp', 'virtio-net'], point: ends },
@@ -30,8 +32,25 @@ const shown: readonly Shown[] = [
   },
 ];
 
-/** The figures that documents show: medians with their intervals, and how many times better ours is. */
-export function figuresTable(cells: readonly Cell[]): string {
+/** What README shows: a line for each promise. */
+export const frontFigures: readonly Shown[] = [
+  ...['channel', 'shared-memory'].flatMap((ours) => [
+    { experiment: 'size', metric: 'round-trip', ours, others: ['unix', 'virtio-net'], point: ends },
+    { experiment: 'size', metric: 'throughput', ours, others: ['unix', 'virtio-net'], point: large },
+  ]),
+  { experiment: 'applications', metric: 'rate', ours: 'shared-memory', others: ['tcp', 'virtio-net'] },
+  {
+    ...{ experiment: 'detection', metric: 'time', ours: 'event', others: ['poll-1s'] },
+    point: ({ members }) => members === 8,
+  },
+  {
+    ...{ experiment: 'dsm', metric: 'time', ours: 'space', others: ['private'] },
+    point: ({ task }) => task === 'access-random',
+  },
+];
+
+/** The figures that a document shows: medians with their intervals, and how many times better ours is. */
+export function figuresTable(cells: readonly Cell[], shown: readonly Shown[]): string {
   const rows = shown.flatMap(({ experiment, metric, ours, others, point = () => true }) =>
     besideEachOther(
       cells.filter((cell) => cell.experiment === experiment && cell.metric === metric && point(cell.point)),

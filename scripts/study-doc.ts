@@ -10,7 +10,7 @@ import { readProfiles } from '../src/study/profile.ts';
 import { readStudy } from '../src/study/read.ts';
 import { seedSummary } from '../src/study/report/seed-table.ts';
 import { seedRows } from '../src/study/seeds.ts';
-import { figuresTable, machineText } from './study-doc-figures.ts';
+import { everyFigure, figuresTable, frontFigures, machineText } from './study-doc-figures.ts';
 import { type Picture, picturesOf } from './study-doc-pictures.ts';
 
 const MARKS = ['<!-- study:begin -->', '<!-- study:end -->'] as const;
@@ -29,14 +29,20 @@ const cells = cellsOf(study);
 const pictures = picturesOf(cells, readProfiles(folder));
 writePictures(pictures);
 const head = machineText(study, cells);
-const figures = figuresTable(cells);
 const seeds = seedSummary(seedRows(cells)).replace(/^## .*\n\n/, '');
 const shown = pictures.map(({ name, caption }) => `![${caption}](images/study/${name}.svg)`);
-replaceBlock('docs/study.md', [head, figures, '### The papers’ claims', seeds, '### Pictures', ...shown]);
+replaceBlock('docs/study.md', [
+  head,
+  figuresTable(cells, everyFigure),
+  '### The papers’ claims',
+  seeds,
+  '### Pictures',
+  ...shown,
+]);
 if (flag === undefined) {
   const cover = COVER.flatMap((name) => pictures.find((one) => one.name === name) ?? []).slice(0, 1);
   const image = cover.map(({ name, caption }) => `![${caption}](${IMAGES}/${name}.svg)`);
-  replaceBlock('README.md', [...image, head, figures]);
+  replaceBlock('README.md', [...image, head, figuresTable(cells, frontFigures)]);
 }
 process.stdout.write(`${pictures.length} pictures in ${IMAGES}\n`);
 
