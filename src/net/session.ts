@@ -108,6 +108,14 @@ export class Session {
   tcpEnded(): void {
     if (this.inbound.mode !== 'framed') {
       this.inbound.tcpEnded();
+      if (this.#over) return;
+      // The connector ended and gave no proof: there will be none. Behind ours, our direction is framed.
+      if (this.state === 'accepted') this.abandon('half-closed');
+      else if (this.state === 'proved') {
+        this.#closeRing();
+        this.#reason = 'half-closed';
+        this.#settle();
+      }
       return;
     }
     if (!this.inbound.ended) this.ring?.drain();
@@ -250,7 +258,11 @@ export class Session {
       this.state = 'proving';
       this.#ports.deadline(DEADLINE_MS.proof);
       this.#prove(this.#proofs!.connector);
-    } else if (this.#late !== null) this.#prove(this.#late);
+    } else if (this.#late !== null) {
+      // Behind an end there is no proof; the peer sees that.
+      if (this.outbound.finished) this.#late = null;
+      else this.#prove(this.#late);
+    }
   }
 
   #prove(proof: Uint8Array): void {

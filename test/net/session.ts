@@ -1,7 +1,7 @@
 /** Two sessions over simulated paths: whatever is cut, lost or switched at whichever moment, every byte arrives once and in order. */
 import t from 'tap';
 import { Random, testSeed } from '../support/random.ts';
-import { World } from './support/world.ts';
+import { type Side, World } from './support/world.ts';
 
 const seed = testSeed();
 const STEPS = 3000;
@@ -9,7 +9,7 @@ const STEPS = 3000;
 function play(
   world: World,
   random: Random,
-  options: { readonly lossy: boolean; readonly most: number },
+  options: { readonly lossy: boolean; readonly late: boolean; readonly most: number },
 ): void {
   const { sides } = world;
   const chunk = (): number => 1 + random.below(random.oneIn(4) ? options.most : 40);
@@ -26,9 +26,17 @@ function play(
     else if (action < 36) world.message(which);
     else if (action < 38) world.offer(64 + random.below(4096));
     else if (random.oneIn(3)) world.resize(64 + random.below(20_000));
+    else if (options.late && random.oneIn(2)) late(sides[which]);
     else if (options.lossy && random.oneIn(2)) world.unplug(which);
     else sides[which].session.leave(random.oneIn(2) ? 'leaving' : 'idle');
   }
+}
+
+/** What this side waits for does not come in time; who took a proof and gave none is reset, and not meant here. */
+function late({ session, deadlineMs }: Side): boolean {
+  if (deadlineMs === 0 || session.state === 'proved') return false;
+  session.expired();
+  return true;
 }
 
 t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => {
@@ -38,7 +46,7 @@ t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => 
   for (let run = 0; run < 150; run++) {
     const random = new Random(seed + run);
     const world = new World(random);
-    play(world, random, { lossy: run % 2 === 0, most: run % 3 === 0 ? 20_000 : 300 });
+    play(world, random, { lossy: run % 2 === 0, late: run % 5 === 0, most: run % 3 === 0 ? 20_000 : 300 });
     const [a, b] = world.sides;
     if (a.finished !== b.finished) halfClosed++;
     world.settle();
@@ -46,6 +54,8 @@ t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => 
       if (!side.finished) side.finish();
     }
     world.settle();
+    for (const side of world.sides) if (late(side)) world.settle();
+    for (const side of world.sides) if (late(side)) world.settle();
     switches += a.switches + b.switches;
     resized += world.resized;
     const found = [a.read, a.ended, a.wrong, a.resetWhy, b.read, b.ended, b.wrong, b.resetWhy];
@@ -58,6 +68,33 @@ t.test(`random switches, losses, chunks and half-closes (seed ${seed})`, (t) => 
   t.ok(switches > 1000, `${switches} switches`);
   t.ok(resized > 100, `${resized} channels took the place of others`);
   t.ok(halfClosed > 10, `${halfClosed} runs switched while half-closed`);
+  t.end();
+});
+
+t.test('a connector that gave up and ended, and an acceptor that goes on', (t) => {
+  for (const proves of [true, false]) {
+    const world = new World(new Random(1));
+    const [a, b] = world.sides;
+    world.offer(4096);
+    world.message(1);
+    world.message(0);
+    t.equal(a.session.state, 'armed');
+    a.write(world.random, 100);
+    a.finish();
+    a.session.expired();
+    t.notOk(world.pipes[0].ended, 'the proof may be on its way: the end waits');
+    a.session.expired();
+    t.ok(world.pipes[0].ended, 'but not for ever');
+    // The acceptor hears ARMED before the end, and gives its proof, or the end before ARMED.
+    if (proves) while (world.message(1));
+    world.settle();
+    t.same([b.session.state, b.deadlineMs], ['none', 0], 'nobody waits for a proof behind an end');
+    b.write(world.random, 500);
+    b.finish();
+    world.settle();
+    t.same([a.read, a.ended, a.wrong, a.resetWhy], [500, true, 0, null]);
+    t.same([b.read, b.ended, b.wrong, b.resetWhy], [100, true, 0, null]);
+  }
   t.end();
 });
 
