@@ -41,6 +41,16 @@ export const isKnown = (socket: unknown): socket is net.Socket =>
 
 export const linkOf = (socket: net.Socket): Link | null => (socket as WithState)[STATE]?.link ?? null;
 
+const connecting = new WeakMap<net.Socket, () => void>();
+
+/** Calls back once a socket is connected, in place of who waits for that since an attempt that failed. */
+export function onceConnected(socket: net.Socket, callback: () => void): void {
+  const before = connecting.get(socket);
+  if (before !== undefined) socket.removeListener('connect', before);
+  connecting.set(socket, callback);
+  socket.once('connect', callback);
+}
+
 /** Before a socket is used for another connection. */
 export function forget(socket: net.Socket): void {
   delete (socket as WithState)[STATE];

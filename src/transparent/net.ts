@@ -4,7 +4,7 @@ import { serviceOf } from '../net/directory.ts';
 import { equip, type Internals } from '../net/methods.ts';
 import { Server } from '../net/server.ts';
 import { Socket } from '../net/socket.ts';
-import { isKnown, stateOf } from '../net/socket-state.ts';
+import { isKnown, onceConnected, stateOf } from '../net/socket-state.ts';
 import { readsSocket } from '../net/take-over.ts';
 import { passOn } from './lower.ts';
 import { isNeighbour } from './neighbours.ts';
@@ -87,11 +87,12 @@ function connects(own: OwnRegion, socket: net.Socket, values: unknown[]): void {
   stateOf(socket);
   if ('encrypted' in socket) {
     // TLS on a handle of its own, because nobody was found there.
-    socket.once('connect', () => own.stays(socket, 'no-peer'));
+    onceConnected(socket, () => own.stays(socket, 'no-peer'));
     return;
   }
   if (mayMeet(own, host, port)) near.add(socket);
-  socket.once('connect', () => own.connected(socket));
+  else near.delete(socket);
+  onceConnected(socket, () => own.connected(socket));
   own.begin(() => {});
 }
 

@@ -66,3 +66,27 @@ export const onread: Program = {
     saw(got);
   },
 };
+
+/** One socket that is connected again and again, until somebody listens. */
+export const patient: Program = {
+  server: echo,
+  async use({ port, saw, moved }) {
+    const nobody = net.createServer().listen(0, '127.0.0.1');
+    await once(nobody, 'listening');
+    const { port: refused } = nobody.address() as net.AddressInfo;
+    nobody.close();
+    const socket = new net.Socket();
+    const codes = new Set<string | undefined>();
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => codes.add(code));
+    for (let i = 0; i < 15; i++) {
+      socket.connect(refused, '127.0.0.1');
+      await new Promise((resolve) => socket.once('close', resolve));
+    }
+    saw(...codes, socket.listenerCount('connect') <= 1);
+    socket.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    await moved(socket);
+    socket.end('at last');
+    saw(`${await all(socket)}`);
+  },
+};
