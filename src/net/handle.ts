@@ -15,27 +15,22 @@ export type Callback = (error?: Error | null) => void;
 export function closingHandle(link: Link, error: Error | null, reset: boolean): Handle {
   const { inbound, outbound } = link.session;
   const { tcpSocket } = link;
-  const close = (callback: () => void): void => {
-    link.close();
-    // After the error, as with a handle.
-    if (tcpSocket.closed) setImmediate(callback);
-    else tcpSocket.once('close', callback);
-  };
   return {
     bytesRead: inbound.received,
-    bytesWritten: outbound.sent,
+    bytesWritten: outbound.written,
     onread: null,
     close(callback) {
       if (error === null && !reset && link.linger()) {
         setImmediate(callback);
         return;
       }
-      close(callback);
+      // After the error, as with a handle.
+      link.closeThen(callback);
       tcpSocket.destroy();
     },
     reset(callback) {
-      close(callback);
-      tcpSocket.resetAndDestroy();
+      link.closeThen(callback);
+      link.resetTcp();
       return 0;
     },
   };

@@ -2,10 +2,12 @@ import type { Socket as TcpSocket } from 'node:net';
 import type { Channel, ChannelEnd, Region } from '../channel/index.ts';
 import { ChannelRing } from './channel-ring.ts';
 import type { Message, Tuple } from './messages.ts';
+import type { Done } from './outbound.ts';
 import type { Reason } from './reasons.ts';
 import { Session } from './session.ts';
 import type { SessionPorts } from './session-ports.ts';
 import { inTurn } from './turns.ts';
+import { countWrites } from './writes.ts';
 
 /** Whoever lost shared memory says so on TCP; if nobody does for so long after a member's death, this side does. */
 const DEATH_GRACE_MS = 250;
@@ -28,6 +30,8 @@ export interface LinkHost {
   receivedAll(): void;
   /** Bytes that the program has not read. */
   unread(): number;
+  /** Something that was written moves: as node:net sees it, nobody is idle. */
+  moves(): void;
   /** TCP is broken, with Node's own error. */
   failed(error: Error): void;
   /** The connection was found wanting and is to end as if the peer had reset it. */
@@ -56,6 +60,12 @@ export class Link implements SessionPorts {
   #traffic: (() => void) | null = null;
   /** Bytes carried when #traffic was set. */
   #carried = 0;
+  /** TCP has said 'close', which is later than `closed`. */
+  #gone = false;
+  /** A write waits: the process goes on until it is over. */
+  #waits = false;
+  /** What TCP had not taken when that was last looked at. */
+  #queued = 0;
   /** The peer closed its end of the channel, or died, and has not said on TCP what becomes of the connection. */
   #peerWent = false;
 
@@ -72,7 +82,12 @@ export class Link implements SessionPorts {
       if (this.#traffic !== null) this.#tellTraffic();
     });
     tcp.on('end', () => this.session.tcpEnded());
+    tcp.once('close', () => {
+      this.#gone = true;
+    });
     tcp.on('error', (error) => {
+      if (this.#closed) return;
+      this.session.tcpFailed();
       if (!this.#closed) host.failed(error);
     });
   }
@@ -126,6 +141,15 @@ export class Link implements SessionPorts {
     this.#regulate();
   }
 
+  /** Whether TCP took some of what waits for it since this was last asked. */
+  tcpMoves(): boolean {
+    const { _handle: handle } = this.tcpSocket as unknown as { _handle: { writeQueueSize: number } | null };
+    const queued = handle?.writeQueueSize ?? 0;
+    const moves = queued > 0 && queued !== this.#queued;
+    this.#queued = queued;
+    return moves;
+  }
+
   /** The device behind the region in use is gone: nobody else will say so. */
   deviceGone(): void {
     this.session.ringEnded();
@@ -135,6 +159,18 @@ export class Link implements SessionPorts {
   close(): void {
     this.#leaveHost();
     this.session.close();
+  }
+
+  /** Ends all at once, and calls back when TCP is closed and nobody waits for a write to be done any more. */
+  closeThen(callback: () => void): void {
+    this.close();
+    const gone = (): void => {
+      // Node calls that no error.
+      this.session.outbound.fail(null);
+      callback();
+    };
+    if (this.#gone) setImmediate(gone);
+    else this.tcpSocket.once('close', gone);
   }
 
   /**
@@ -179,7 +215,17 @@ export class Link implements SessionPorts {
   /** What comes when nobody reads any more. */
   #unwanted(bytes: number): void {
     this.#heard += bytes;
-    if (this.#heard > MOST_LAST_WORDS) this.tcpSocket.resetAndDestroy();
+    if (this.#heard > MOST_LAST_WORDS) this.resetTcp();
+  }
+
+  /**
+   * While the shutdown of a handle is under way, libuv refuses to reset it and Node takes it for closed nevertheless: the descriptor would
+   * stay open, and the process would never end. What the peer still writes is answered with a reset by the kernel then.
+   */
+  resetTcp(): void {
+    const tcp = this.tcpSocket;
+    if (tcp.writableEnded && !tcp.writableFinished) tcp.destroy();
+    else tcp.resetAndDestroy();
   }
 
   #leaveHost(): void {
@@ -193,18 +239,28 @@ export class Link implements SessionPorts {
     const tcp = this.tcpSocket;
     const last = parts.length - 1;
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    let taken = false;
     if (last > 0) tcp.cork();
     parts.forEach((part, i) => {
-      // An error destroys the socket and is told there.
-      if (i === last && done !== null) tcp.write(part, (error) => error ?? inTurn(bytes, done));
+      // An error destroys the socket and is told there, too.
+      if (i === last && done !== null) tcp.write(part, (error) => taken || this.#written(bytes, done, error));
       else tcp.write(part);
     });
     if (last > 0) tcp.uncork();
+    // As node:net: what the kernel takes at once is done at once, and a program that goes wrong then does not take it back.
+    taken = done !== null && tcp.writable && tcp.writableLength === 0;
+    if (taken) this.#written(bytes, done!, null);
     if (this.#traffic !== null) this.#tellTraffic();
   }
 
   shutdown(done: () => void): void {
     this.tcpSocket.end(done);
+  }
+
+  waits(more: boolean): void {
+    if (more !== this.#waits) countWrites(more ? 1 : -1);
+    this.#waits = more;
+    if (!this.#closed) this.#host.moves();
   }
 
   deliver(bytes: Uint8Array): boolean {
@@ -220,7 +276,7 @@ export class Link implements SessionPorts {
   }
 
   reset(_why: string): void {
-    if (this.#lingering) this.tcpSocket.resetAndDestroy();
+    if (this.#lingering) this.resetTcp();
     else this.#host.reset();
   }
 
@@ -249,6 +305,16 @@ export class Link implements SessionPorts {
     this.#ring = ring;
     this.#peerWent = false;
     return ring;
+  }
+
+  #written(bytes: number, done: Done, error: Error | null | undefined): void {
+    if (error || this.#closed) {
+      // Of a socket that is closed Node says nothing wrong, as above.
+      done(this.#closed ? null : error);
+      return;
+    }
+    this.#host.moves();
+    inTurn(bytes, done);
   }
 
   #tellTraffic(): void {

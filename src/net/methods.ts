@@ -18,7 +18,7 @@ type Method = (this: Internals, ...values: never[]) => unknown;
 
 const names = [
   ...['connect', 'setNoDelay', 'setKeepAlive', 'ref', 'unref', 'resetAndDestroy'],
-  ...['_read', '_write', '_writev', '_final', '_destroy', '_getpeername', '_getsockname'],
+  ...['_read', '_write', '_writev', '_final', '_destroy', '_onTimeout', '_getpeername', '_getsockname'],
 ] as const;
 /** The methods of node:net as they were when this module was loaded: later they may be ours. */
 const plain = Object.fromEntries(
@@ -30,6 +30,7 @@ const plainGetters = {
   bytesRead: getter('bytesRead'),
   _bytesDispatched: getter('_bytesDispatched'),
   pending: getter('pending'),
+  bufferSize: getter('bufferSize'),
 };
 
 const toBuffer = (chunk: Buffer | string, encoding: BufferEncoding): Uint8Array =>
@@ -131,12 +132,19 @@ const methods: Record<string, Method> = {
     plainly('_destroy', this, error, callback);
   },
 
+  _onTimeout(): void {
+    // As node:net: who waits for a kernel that takes what was written is not idle.
+    if (linkOf(this)?.tcpMoves() === true) this._unrefTimer();
+    else plainly('_onTimeout', this);
+  },
+
   _getpeername(): unknown {
     return linkOf(this) === null ? plainly('_getpeername', this) : stateOf(this).peername;
   },
 
   _getsockname(): unknown {
-    return linkOf(this) === null ? plainly('_getsockname', this) : stateOf(this).sockname;
+    if (linkOf(this) === null) return plainly('_getsockname', this);
+    return this.destroyed ? {} : stateOf(this).sockname;
   },
 };
 
@@ -148,9 +156,13 @@ const counted = (name: 'bytesRead' | '_bytesDispatched', count: (link: Link) => 
 
 const getters: Record<string, (this: net.Socket) => unknown> = {
   bytesRead: counted('bytesRead', ({ session }) => session.inbound.received),
-  _bytesDispatched: counted('_bytesDispatched', ({ session }) => session.outbound.sent),
+  _bytesDispatched: counted('_bytesDispatched', ({ session }) => session.outbound.written),
   pending() {
     return linkOf(this) === null ? plainGetters.pending.call(this) : this.connecting;
+  },
+  bufferSize() {
+    if (linkOf(this) === null) return plainGetters.bufferSize.call(this);
+    return this.destroyed ? undefined : this.writableLength;
   },
 };
 

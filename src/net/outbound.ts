@@ -11,11 +11,16 @@ const NOTHING = new Uint8Array(0);
 
 /** Where a direction's bytes go. */
 export interface OutboundPorts {
-  /** Writes to TCP, all of it; `done` when the kernel has it. The bytes stay as they are until then. */
-  tcp(parts: readonly Uint8Array[], done: (() => void) | null): void;
+  /** Writes to TCP, all of it; `done` when the kernel has it, or will not. The bytes stay as they are until then. */
+  tcp(parts: readonly Uint8Array[], done: Done | null): void;
   /** Ends the TCP direction itself. */
   shutdown(done: () => void): void;
+  /** Of a write that could not be done at once, whenever some of it went: whether there is more. */
+  waits(more: boolean): void;
 }
+
+/** A write is over; `error`: it came to nothing. */
+export type Done = (error?: Error | null) => void;
 
 /** Where bytes go instead, while there is a channel. */
 export interface RingOut {
@@ -38,7 +43,7 @@ interface Write {
   readonly bytes: number;
   /** The parts belong to us: nobody changes them after `done`. */
   readonly owned: boolean;
-  readonly done: () => void;
+  readonly done: Done;
   /** Bytes placed, and where the next one is. */
   placed: number;
   part: number;
@@ -63,6 +68,8 @@ export class Outbound {
   #ring: RingOut | null = null;
   #kept: Retained | null = null;
   #write: Write | null = null;
+  /** It was said that this write waits. */
+  #waits = false;
   #fin: (() => void) | null = null;
   #taken: (() => void) | null = null;
 
@@ -75,13 +82,18 @@ export class Outbound {
     return this.#kept?.bytes ?? 0;
   }
 
+  /** Bytes of the stream that the program wrote, as far as they were given to `write`. */
+  get written(): number {
+    return this.sent + (this.#write === null ? 0 : this.#write.bytes - this.#write.placed);
+  }
+
   /** A program waits for `done`. */
   get busy(): boolean {
     return this.#write !== null || this.#fin !== null;
   }
 
   /** The next bytes; not before the last ones are done. `done` is called when the parts may change. */
-  write(parts: readonly Uint8Array[], owned: boolean, done: () => void): void {
+  write(parts: readonly Uint8Array[], owned: boolean, done: Done): void {
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (bytes === 0) {
       done();
@@ -89,6 +101,16 @@ export class Outbound {
     }
     this.#write = { parts, bytes, owned, done, placed: 0, part: 0, at: 0 };
     this.#pump();
+    if (this.#write !== null) this.#tellWaits(true);
+  }
+
+  /** TCP failed, or the connection is over (null): the write under way, if there is one, comes to nothing. */
+  fail(error: Error | null): void {
+    const write = this.#write;
+    if (write === null) return;
+    this.#write = null;
+    this.#tellWaits(false);
+    write.done(error);
   }
 
   /** The stream ends here. `done` when the other side will hear of it. */
@@ -136,7 +158,9 @@ export class Outbound {
 
   /** There may be room in the ring again. */
   room(): void {
+    const { sent } = this;
     this.#pump();
+    if (this.sent !== sent && this.#write !== null) this.#tellWaits(true);
   }
 
   /** Shared memory is not used any more; nothing is sent before `resumed`. */
@@ -194,6 +218,7 @@ export class Outbound {
     const left = write.bytes - write.placed;
     if (this.mode === 'raw') {
       this.#write = null;
+      this.#tellWaits(false);
       this.sent += left;
       this.#ports.tcp(cut(write, left), write.done);
       return;
@@ -206,18 +231,29 @@ export class Outbound {
     this.sent += bytes;
     write.placed += bytes;
     this.#inKernel = true;
-    this.#ports.tcp(parts, () => {
+    this.#ports.tcp(parts, (error) => {
       this.#inKernel = false;
-      if (write.placed < write.bytes) this.#pump();
-      else if (this.#write === write) this.#finish(write);
+      if (this.#write !== write) return;
+      if (error) this.fail(error);
+      else if (write.placed < write.bytes) {
+        this.#tellWaits(true);
+        this.#pump();
+      } else this.#finish(write);
     });
   }
 
   #finish(write: Write): void {
     if (!write.owned) this.#kept?.own(this.#ring?.outstanding ?? Number.POSITIVE_INFINITY);
     this.#write = null;
+    this.#tellWaits(false);
     write.done();
     if (this.#fin !== null) this.#pump();
+  }
+
+  #tellWaits(more: boolean): void {
+    if (!more && !this.#waits) return;
+    this.#waits = more;
+    this.#ports.waits(more);
   }
 
   #toRing(write: Write, ring: RingOut): void {

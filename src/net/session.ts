@@ -1,7 +1,7 @@
 import { frame } from './frames.ts';
 import { Inbound } from './inbound.ts';
 import { encode, type Message, type Tuple } from './messages.ts';
-import { Outbound } from './outbound.ts';
+import { type Done, Outbound } from './outbound.ts';
 import { newNonce, type Proofs, proofsOf, sameProof } from './proof.ts';
 import { type Reason, reasonNumber, reasonOf } from './reasons.ts';
 import { DEADLINE_MS, type Ring, type SessionPorts, type SessionState } from './session-ports.ts';
@@ -82,7 +82,7 @@ export class Session {
     return true;
   }
 
-  write(parts: readonly Uint8Array[], owned: boolean, done: () => void): void {
+  write(parts: readonly Uint8Array[], owned: boolean, done: Done): void {
     this.outbound.write(parts, owned, done);
   }
 
@@ -131,6 +131,11 @@ export class Session {
     this.state = 'none';
     this.#ports.deadline(0);
     if (this.outbound.path !== 'tcp') this.outbound.resumed(this.outbound.sent);
+  }
+
+  /** TCP is broken: what the peer placed before that is here nevertheless. */
+  tcpFailed(): void {
+    if (this.state === 'shared' && !this.inbound.ended) this.ring?.drain();
   }
 
   /** A message of the channel, as a private copy; null when it made no sense. False: no more for now. */

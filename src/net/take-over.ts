@@ -94,6 +94,7 @@ function hostOf(socket: net.Socket): LinkHost {
       socket.read(0);
     },
     unread: () => socket.readableLength,
+    moves: () => (socket as Internals)._unrefTimer(),
     failed: (error) => void socket.destroy(error),
     reset: () => void socket.destroy(connectionReset()),
     pathChanged(path, reason) {

@@ -4,74 +4,10 @@ import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { createServer as createHost } from '../../src/host/index.ts';
-import { open, type Region } from '../../src/index.ts';
+import { open } from '../../src/index.ts';
 import * as shared from '../../src/net/index.ts';
 import { until } from '../support/protocol/until.ts';
-
-type Net = Pick<typeof net, 'connect' | 'createServer'>;
-type Ready = (socket: net.Socket) => Promise<void>;
-type Program = (trace: Trace, net: Net, ready: Ready) => Promise<void>;
-
-/** What a program saw, in order; data of one side in a row is one entry. */
-class Trace {
-  readonly seen: string[] = [];
-
-  watch(who: string, socket: net.Socket): void {
-    let bytes = 0;
-    const say = (what: string): void => {
-      if (bytes > 0) this.seen.push(`${who} data ${bytes}`);
-      bytes = 0;
-      this.seen.push(`${who} ${what}`);
-    };
-    socket.on('data', (data) => {
-      bytes += data.length;
-    });
-    socket.on('end', () => say('end'));
-    socket.on('finish', () => say('finish'));
-    socket.on('timeout', () => say('timeout'));
-    socket.on('error', (error: NodeJS.ErrnoException) => say(`error ${error.code}`));
-    socket.on('close', (hadError) => {
-      over.add(socket);
-      say(
-        `close ${hadError} ${socket.bytesRead} ${socket.bytesWritten} ${socket.readyState} ${socket.destroyed}`,
-      );
-    });
-  }
-
-  /** By side: what the two sides of a connection do is not ordered between them. */
-  bySide(): string[] {
-    const of = (who: string) => this.seen.filter((what) => what.startsWith(who));
-    return [...of('client'), ...of('server'), ...of('paused')];
-  }
-}
-
-/** A connection: the client's and the server's socket. */
-async function pair(
-  trace: Trace,
-  { connect, createServer }: Net,
-  ready: Ready,
-  serverOptions: net.ServerOpts = {},
-  options: object = {},
-): Promise<[net.Socket, net.Socket, net.Server]> {
-  const server = createServer(serverOptions);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const accepted = once(server, 'connection') as Promise<[net.Socket]>;
-  const { port } = server.address() as net.AddressInfo;
-  const client = connect({ port, host: '127.0.0.1', ...options });
-  trace.watch('client', client);
-  const [peer] = await accepted;
-  trace.watch('server', peer);
-  await ready(client);
-  await ready(peer);
-  return [client, peer, server];
-}
-
-/** Resolves when they have said 'close', which is later than `closed`. */
-async function closed(...sockets: net.Socket[]): Promise<void> {
-  await until('the end of all', () => sockets.every((socket) => over.has(socket)), 20);
-}
-const over = new WeakSet<net.Socket>();
+import { closed, compare, type Program, pair } from './support/traces.ts';
 
 const programs: Record<string, Program> = {
   'both end'(trace, net, ready) {
@@ -188,38 +124,7 @@ const programs: Record<string, Program> = {
   },
 };
 
-const onTcp: Ready = async () => {};
-const onSharedMemory: Ready = (socket) =>
-  until('shared memory', () => (socket as shared.Socket).path === 'shared-memory', 20);
-
-t.test('events', async (t) => {
-  const socket = `@ivshmem-net-semantics-${process.pid}`;
-  const host = await createHost({ regions: [{ name: 'semantics', socket, size: 64 << 20 }] });
-  const here: Region = await open({ socket, name: 'here' });
-  const there: Region = await open({ socket, name: 'there' });
-  t.teardown(async () => {
-    await here.close();
-    await there.close();
-    await host.close();
-  });
-  const within = (client: Region | null, server: Region | null): Net =>
-    ({
-      connect: (options: object) => shared.connect({ ...options, region: client } as shared.ConnectOptions),
-      createServer: (options: object) => shared.createServer({ ...options, region: server }),
-    }) as unknown as Net;
-  for (const [name, program] of Object.entries(programs)) {
-    const wanted = new Trace();
-    await program(wanted, net, onTcp);
-    for (const [where, net, ready] of [
-      ['without a region', within(null, null), onTcp],
-      ['on shared memory', within(here, there), onSharedMemory],
-    ] as const) {
-      const found = new Trace();
-      await program(found, net, ready);
-      t.same(found.bySide(), wanted.bySide(), `${name}, ${where}`);
-    }
-  }
-});
+t.test('events', (t) => compare(t, programs));
 
 t.test('who does not take part sees plain TCP', async (t) => {
   const socket = `@ivshmem-net-plain-${process.pid}`;

@@ -135,6 +135,8 @@ export class Side implements SessionPorts {
   line: Line | null = null;
   full = false;
   wrong = 0;
+  /** A write is not done yet. */
+  waiting = false;
   /** What it does once nothing is under way. */
   next: (() => void) | null = null;
 
@@ -150,6 +152,10 @@ export class Side implements SessionPorts {
   shutdown(done: () => void): void {
     this.out.ended = true;
     done();
+  }
+
+  waits(more: boolean): void {
+    this.waiting = more;
   }
 
   deliver(bytes: Uint8Array): boolean {
