@@ -101,12 +101,10 @@ export class Qmp extends EventEmitter<{ event: [QmpEvent]; greeting: []; close: 
   }
 
   #take(line: string): void {
-    let answer: Answer;
-    try {
-      answer = JSON.parse(line) as Answer;
-    } catch (error) {
+    const answer = parse(line);
+    if (answer === null) {
       // Whoever that is, it is no QEMU.
-      this.#socket.destroy(error as Error);
+      this.#socket.destroy();
       return;
     }
     if (answer.event !== undefined) return void this.emit('event', answer as QmpEvent);
@@ -145,4 +143,14 @@ async function reach(place: string, signal: AbortSignal): Promise<{ socket: Sock
     throw signal.aborted ? signal.reason : error;
   }
   return { socket, pid: null };
+}
+
+/** Null: that is no line of QMP. */
+function parse(line: string): Answer | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' ? value : null;
+  } catch {
+    return null;
+  }
 }

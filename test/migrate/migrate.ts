@@ -370,6 +370,14 @@ t.test('a monitor that serves somebody else, and one that is not there', async (
   await t.rejects(migration(), { code: 'ERR_IVSHMEM_QMP_CONNECT' });
 });
 
+for (const says of ['null', '7', '"QMP"', 'HTTP/1.1 400 Bad Request']) {
+  t.test(`who says ${says} is no monitor`, async (t) => {
+    const { destination, migration } = await setScene(t);
+    destination.faults.says = says;
+    await t.rejects(migration(), { code: 'ERR_IVSHMEM_QMP_CONNECT', message: /closed the connection/ });
+  });
+}
+
 t.test('as a command', async (t) => {
   const { sockets, source, destination } = await setScene(t);
   const ivshmem = (...args: string[]) =>

@@ -20,6 +20,8 @@ export interface Faults {
   migration?: 'completed' | 'failed' | 'never' | 'dies';
   /** It greets nobody, as a monitor that has another client. */
   mute?: boolean;
+  /** A line that it says in place of its greeting. */
+  says?: string;
   /** A destination with -S: its guest waits for `cont`. */
   stopped?: boolean;
   /** It has no KVM. */
@@ -57,6 +59,7 @@ export class FakeQemu {
       socket.on('error', () => {});
       socket.on('close', () => this.#clients.delete(socket));
       if (this.faults.mute) return;
+      if (this.faults.says !== undefined) return void socket.write(`${this.faults.says}\n`);
       this.#send(socket, { QMP: { version: {}, capabilities: [] } });
       createInterface({ input: socket }).on('line', (line) => this.#take(socket, JSON.parse(line)));
     });
