@@ -1,5 +1,5 @@
 import { closeSync, readSync } from 'node:fs';
-import { IvshmemError, isIvshmemError } from '../errors/index.ts';
+import { IvshmemError, isIvshmemError, whyOf } from '../errors/index.ts';
 import { type RegionHeader, readHeader } from '../memory/header.ts';
 import { PAGE_BYTES } from '../memory/layout.ts';
 import { binding, type FdWatch, type Mapping } from '../native/binding.ts';
@@ -153,8 +153,8 @@ class HostLink {
   }
 
   #warn(cause: Error): void {
-    const why = cause.message;
-    process.emitWarning(new IvshmemError('ERR_IVSHMEM_HOST_DEAF', { on: this.#on, why }, { cause }));
+    const params = { on: this.#on, why: whyOf(cause) };
+    process.emitWarning(new IvshmemError('ERR_IVSHMEM_HOST_DEAF', params, { cause }));
   }
 
   /**

@@ -65,3 +65,11 @@ export class IvshmemError<C extends ErrorCode = ErrorCode> extends Error {
 export function isIvshmemError(value: unknown, code?: ErrorCode): value is IvshmemError {
   return value instanceof IvshmemError && (code === undefined || value.code === code);
 }
+
+/** What an error says, without what to do about it: for the `why` of another one. */
+export function whyOf(error: unknown): string {
+  const { message, remedy } = error as IvshmemError;
+  if (!isIvshmemError(error)) return message;
+  const what = message.endsWith(remedy) ? message.slice(0, -remedy.length).trimEnd() : message;
+  return what.replace(/\.$/, '');
+}

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { IvshmemError, isIvshmemError } from '../errors/index.ts';
+import { IvshmemError, isIvshmemError, whyOf } from '../errors/index.ts';
 import { ControlClient } from '../host/control/control-client.ts';
 import { controlPath } from '../host/control/control-path.ts';
 import { type DevicePlan, type MigrateOptions, makePlan, type Plan } from './plan.ts';
 import { Qmp } from './qmp.ts';
 import { transfer } from './transfer.ts';
-import { type MigrationState, QemuVm, whyOf } from './vm.ts';
+import { type MigrationState, QemuVm } from './vm.ts';
 
 /** How long a QEMU may take from the end of a migration until it says that its guest goes on, milliseconds. */
 const SETTLE_MS = 10_000;

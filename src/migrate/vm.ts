@@ -1,4 +1,4 @@
-import { IvshmemError, isIvshmemError } from '../errors/index.ts';
+import { IvshmemError } from '../errors/index.ts';
 import type { Qmp, QmpEvent } from './qmp.ts';
 
 /** The longest a command may take, milliseconds: device_add waits for the server behind the device. */
@@ -176,14 +176,6 @@ export class QemuVm {
 
 /** A device that is there and cannot be taken along. */
 export class WrongDevice extends Error {}
-
-/** What an error says, without what was attempted: for the `why` of another one. */
-export function whyOf(error: unknown): string {
-  const { message, remedy } = error as IvshmemError;
-  if (!isIvshmemError(error)) return message;
-  const what = message.endsWith(remedy) ? message.slice(0, -remedy.length).trimEnd() : message;
-  return what.replace(/\.$/, '');
-}
 
 /** The URI at which a destination waits, as far as it can be told from here; null for one that only says "everywhere". */
 export function uriOf(state: MigrationState): string | null {
