@@ -83,6 +83,7 @@ export class Region {
   #listening = 0;
   readonly #unclaimed: number[] = [];
   #eventsSeen = 0;
+  #left: Promise<void> = Promise.resolve();
 
   private constructor(device: RegionDevice, options: RegionOptions) {
     const attachment: Attachment = new Attachment(device, options, {
@@ -211,20 +212,26 @@ export class Region {
   }
 
   /**
-   * Leaves: closes listeners, channels and memberships, tells the server, releases the device. Idempotent. Rejects with
-   * ERR_IVSHMEM_SERVER_SILENT when the server does not answer for 10 s; all is released even so.
+   * Leaves: closes listeners, channels and memberships, tells the server, releases the device. Idempotent: further calls wait for the
+   * first one's end. That one rejects with ERR_IVSHMEM_SERVER_SILENT when the server does not answer for 10 s; all is released even so.
    */
   async close({ reason = 'closed' }: CloseOptions = {}): Promise<void> {
-    if (!this.#attachment.leaving()) return;
+    if (!this.#attachment.leaving()) return this.#left;
+    const left = this.#leave(reason);
+    this.#left = left.catch(() => {});
+    await left;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #leave(reason: LeaveReason): Promise<void> {
     try {
       this.#closeAll();
     } finally {
       await this.#attachment.goodbye(reason);
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
   }
 
   /** The exceptions of those who listen for the end of a channel leave when everything is closed. */

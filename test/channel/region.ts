@@ -5,7 +5,15 @@ import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createServer, type IvshmemServer } from '../../src/host/index.ts';
-import { type Channel, interrupt, type OpenOptions, open, openDevice, Region } from '../../src/index.ts';
+import {
+  type Channel,
+  type IvshmemDevice,
+  interrupt,
+  type OpenOptions,
+  open,
+  openDevice,
+  Region,
+} from '../../src/index.ts';
 import {
   CHANNEL_BYTES,
   CHANNEL_OPEN,
@@ -195,6 +203,18 @@ t.test('a region closes with everything in it, and its memory comes back', async
   await until(() => server.status().regions[0]!.freeHeapBytes === free);
   t.equal(await listener.accept(), null);
   await t.rejects(a.listen('x'), { code: 'ERR_IVSHMEM_CLOSED' });
+});
+
+t.test('who closes a region again waits for the end of it', async (t) => {
+  const { join } = await start(t);
+  const region = await join('twice');
+  const device = region.device as IvshmemDevice;
+  const ends: string[] = [];
+  const first = region.close().then(() => ends.push('first'));
+  await region.close().then(() => ends.push(`second ${device.closed}`));
+  await first;
+  t.same(ends, ['first', 'second true']);
+  await region.close();
 });
 
 t.test('a thousand channels work, each fairly', { timeout: 120_000 }, async (t) => {
