@@ -9,6 +9,8 @@ const skip = process.getuid?.() === 0 ? false : 'needs root to build the guest i
 const BLOCK = 64 << 10;
 const POUR_MIB = 112;
 const ROUND_TRIPS = 40;
+/** So many come and go until the device has told of both. */
+const MOST_GUESTS = 12;
 
 t.test('four VMs and a host process are members of one region', { skip }, async (t) => {
   const fleet = await Fleet.create(t, 64 << 20);
@@ -27,27 +29,28 @@ t.test('four VMs and a host process are members of one region', { skip }, async 
     const truth = await serversMembers(fleet);
     const onlooker = new Onlooker(c!);
     t.strictSame(await onlooker.begun(), truth);
-    // Who has just begun looks by itself until it sleeps for the first time: what is counted comes after somebody it was told of.
-    const first = await Talker.onHost(fleet, 'first');
-    await onlooker.event('join', 'first');
-    await first.order('close');
-    await onlooker.event('leave', 'first');
-    t.equal(await first.ended(), 0);
-    const before = await onlooker.interrupts();
-    const guest = await Talker.onHost(fleet, 'guest');
-    const join = await onlooker.event('join', 'guest');
-    const [member] = (await serversMembers(fleet)).members.filter(({ name }) => name === 'guest');
-    const { slot, epoch, pid } = member!;
-    t.match(join.member, { slot, epoch, pid, backend: 'host', state: 'active' });
-    await guest.order('close');
-    const leave = await onlooker.event('leave', 'guest');
-    t.match(leave, { reason: 'closed', member: { slot, epoch, pid, listeners: ['echo', 'sink'] } });
-    t.ok(leave.view > join.view, `views ${join.view} and ${leave.view}`);
-    const interrupts = (await onlooker.interrupts()) - before;
-    t.ok(interrupts >= 2, `${interrupts} interrupts`);
+    // Who does not sleep yet, as for seconds after each event where the guest is emulated, looks by itself and is not rung.
+    const rung = { join: 0, leave: 0 };
+    for (let round = 0; round < MOST_GUESTS && Math.min(rung.join, rung.leave) === 0; round++) {
+      const name = `guest-${round}`;
+      const before = await onlooker.interrupts();
+      const guest = await Talker.onHost(fleet, name);
+      const join = await onlooker.event('join', name);
+      const between = await onlooker.interrupts();
+      rung.join += between - before;
+      const member = (await serversMembers(fleet)).members.find((one) => one.name === name);
+      const { slot, epoch, pid } = member!;
+      t.match(join.member, { slot, epoch, pid, backend: 'host', state: 'active' });
+      await guest.order('close');
+      const leave = await onlooker.event('leave', name);
+      rung.leave += (await onlooker.interrupts()) - between;
+      t.match(leave, { reason: 'closed', member: { slot, epoch, pid, listeners: ['echo', 'sink'] } });
+      t.ok(leave.view > join.view, `views ${join.view} and ${leave.view}`);
+      t.equal(await guest.ended(), 0);
+    }
+    t.ok(rung.join > 0 && rung.leave > 0, `${rung.join} interrupts for joins, ${rung.leave} for leaves`);
     // It would say so if it looked every second instead.
     t.strictSame(await onlooker.end(), { status: 0, stderr: '' });
-    t.equal(await guest.ended(), 0);
     t.strictSame((await serversMembers(fleet)).members, truth.members, 'all is as before');
   });
 
