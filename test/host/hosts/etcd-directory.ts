@@ -8,6 +8,7 @@ import { silentLog } from '../../../src/host/log.ts';
 import { until } from '../../support/protocol/until.ts';
 import { testFolder } from '../../support/test-folder.ts';
 import { Etcd, withoutEtcd } from './support/etcd.ts';
+import { wantedSpace } from './support/wanted-space.ts';
 
 const why = withoutEtcd();
 const options = { skip: why ?? false } as const;
@@ -60,17 +61,7 @@ async function host(etcd: Etcd, name: string, leaseMs = LEASE_MS): Promise<Host>
 
 const names = ({ directory }: Host): string =>
   directory.decided.view.seats.map(({ node }) => directory.nameOf(node)).join();
-const space = {
-  region: 'r',
-  name: 'm',
-  bytes: 4096,
-  pageShift: 12,
-  consistency: 'sequential' as const,
-  replicas: 1,
-  persistent: false,
-  access: null,
-  maker: 'x',
-};
+const space = { ...wantedSpace, persistent: false };
 
 t.test('hosts find each other in etcd, and in it what was decided', options, async (t) => {
   const etcd = await Etcd.open(testFolder(t));

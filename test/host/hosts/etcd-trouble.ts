@@ -10,6 +10,7 @@ import { type Log, silentLog } from '../../../src/host/log.ts';
 import { until } from '../../support/protocol/until.ts';
 import { testFolder } from '../../support/test-folder.ts';
 import { Etcd, withoutEtcd } from './support/etcd.ts';
+import { wantedSpace } from './support/wanted-space.ts';
 
 const options = { skip: withoutEtcd() ?? false } as const;
 // A directory keeps nobody alive by itself.
@@ -31,18 +32,6 @@ async function host(t: Test, client: EtcdClient, name: string, log: Log = silent
   directory.start({ decided() {}, lease() {}, state() {} });
   return directory;
 }
-
-const space = {
-  region: 'r',
-  name: 'm',
-  bytes: 4096,
-  pageShift: 12,
-  consistency: 'sequential' as const,
-  replicas: 1,
-  persistent: true,
-  access: null,
-  maker: 'x',
-};
 
 /** Passes connections on; those there are can be made to stand, with nobody told. */
 async function relay(t: Test, to: string): Promise<{ url: string; freeze(): void }> {
@@ -78,7 +67,7 @@ t.test('a watch that says nothing any more', options, async (t) => {
   const b = await host(t, new EtcdClient([etcd.url], null, 5000), 'b');
   await until('both know each other', () => [a, b].every(({ decided }) => decided.view.seats.length === 2));
   between.freeze();
-  await b.change(create(space), 20_000);
+  await b.change(create(wantedSpace), 20_000);
   await until('it is heard of all the same', () => findSpace(a.decided, 'r', 'm') !== null, 12);
   t.equal(a.trouble, null);
 });
@@ -105,7 +94,7 @@ t.test('an etcd without room', options, async (t) => {
   };
   await until('its room is taken', full);
   let changed = false;
-  const waits = a.change(create(space), 60_000).then((decided) => {
+  const waits = a.change(create(wantedSpace), 60_000).then((decided) => {
     changed = true;
     return decided;
   });

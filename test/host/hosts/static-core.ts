@@ -5,6 +5,7 @@ import { create, findSpace, prepared, use } from '../../../src/host/hosts/decisi
 import { type Decided, sits } from '../../../src/host/hosts/directory.ts';
 import { StaticCore } from '../../../src/host/hosts/static-core.ts';
 import { messageSchema, type StaticMessage } from '../../../src/host/hosts/static-messages.ts';
+import { wantedSpace } from './support/wanted-space.ts';
 
 const LEASE = 1000;
 const FENCE = 200;
@@ -214,17 +215,7 @@ const serving = (world: World, nodes: readonly number[]): boolean =>
 t.test('hosts find together, and a space is made once', async (t) => {
   const world = new World(3, 1);
   world.until('all serve', () => serving(world, [0, 1, 2]));
-  const space = {
-    region: 'r',
-    name: 'matrix',
-    bytes: 1 << 20,
-    pageShift: 12,
-    consistency: 'sequential' as const,
-    replicas: 1,
-    persistent: false,
-    access: null,
-    maker: 'x',
-  };
+  const space = { ...wantedSpace, name: 'matrix', bytes: 1 << 20, persistent: false };
   const asked = world.hosts.map((host) => host.change(create(space)));
   world.run(3 * LEASE);
   const ids = (await Promise.all(asked)).map((decided) => findSpace(decided!, 'r', 'matrix')?.id);
@@ -262,16 +253,6 @@ t.test('hosts that all want something at once get it in turn, however slow they 
   world.until('all serve', () => serving(world, [0, 1, 2]));
   world.delay = LEASE / 10;
   let done = 0;
-  const space = {
-    region: 'r',
-    bytes: 4096,
-    pageShift: 12,
-    consistency: 'sequential' as const,
-    replicas: 1,
-    persistent: true,
-    access: null,
-    maker: 'x',
-  };
   const begun = world.now;
   for (const host of world.hosts) {
     const next = (n: number): void => {
@@ -282,7 +263,7 @@ t.test('hosts that all want something at once get it in turn, however slow they 
         done++;
         next(n + 1);
       };
-      host.propose(create({ ...space, name }), made);
+      host.propose(create({ ...wantedSpace, name }), made);
     };
     next(0);
   }
@@ -359,18 +340,7 @@ t.test('whatever happens: never left out while the lease runs, epochs grow, a ma
         world.loss = [0, 5, 40][world.below(3)]!;
       } else if (host.core !== null) {
         const name = `space-${world.below(4)}`;
-        const space = {
-          region: 'r',
-          name,
-          bytes: 4096,
-          pageShift: 12,
-          consistency: 'sequential' as const,
-          replicas: 1,
-          persistent: true,
-          access: null,
-          maker: 'x',
-        };
-        void host.change(create(space), 2 * LEASE);
+        void host.change(create({ ...wantedSpace, name }), 2 * LEASE);
       }
       world.run(world.random() * 2 * LEASE);
     }

@@ -11,6 +11,7 @@ import { silentLog } from '../../../src/host/log.ts';
 import { lacking } from '../../support/native-build.ts';
 import { until } from '../../support/protocol/until.ts';
 import { testFolder } from '../../support/test-folder.ts';
+import { wantedSpace } from './support/wanted-space.ts';
 
 const STATE_PROGRAM = fileURLToPath(new URL('support/state-program.ts', import.meta.url));
 const HOSTS = ['a', 'b', 'c'].map((name) => ({ name, address: `${name}:1` }));
@@ -72,17 +73,7 @@ t.test('three hosts agree, and remember when they were all off', async (t) => {
   );
   // Longer than one text, and in characters of two units, which begin at even places and at odd ones.
   const access = Array.from({ length: 60 }, (_, i) => `${'\u{1f5c4}'.repeat(400)}${'-'.repeat(i % 2)}${i}`);
-  const space = {
-    region: 'r',
-    name: 'm',
-    bytes: 4096,
-    pageShift: 12,
-    consistency: 'sequential' as const,
-    replicas: 1,
-    persistent: true,
-    access,
-    maker: 'x',
-  };
+  const space = { ...wantedSpace, access };
   const decided = await first.directories[2]!.change(create(space), 10_000);
   t.match(findSpace(decided!, 'r', 'm'), { id: 1, name: 'm' });
   await until('all know the space', () => first.directories.every((one) => one.decided.spaces.length === 1));
@@ -165,18 +156,7 @@ t.test('without its disk a host stops to take part', async (t) => {
   directory.start({ decided() {}, lease() {}, state: (state) => states.push(state) });
   await until('it serves', () => directory.state === 'serving');
   works = false;
-  const space = {
-    region: 'r',
-    name: 'm',
-    bytes: 4096,
-    pageShift: 12,
-    consistency: 'sequential' as const,
-    replicas: 1,
-    persistent: true,
-    access: null,
-    maker: 'x',
-  };
-  t.equal(await directory.change(create(space), 5000), null);
+  t.equal(await directory.change(create(wantedSpace), 5000), null);
   t.equal(directory.trouble, 'no space left on device');
   t.same(states, ['serving', 'closed']);
   await directory.close(true);
