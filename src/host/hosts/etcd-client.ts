@@ -226,6 +226,6 @@ function parse(text: string): unknown {
 }
 
 /** For operators. */
-export function whyOf(error: unknown): string {
+export function troubleOf(error: unknown): string {
   return isIvshmemError(error, 'ERR_IVSHMEM_HOSTS_ETCD') ? error.message : String(error);
 }

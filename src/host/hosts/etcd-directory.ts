@@ -7,7 +7,7 @@ import {
   MAX_NODES,
   sits,
 } from './directory.ts';
-import { type Comparison, whyOf } from './etcd-client.ts';
+import { type Comparison, troubleOf } from './etcd-client.ts';
 import { type EtcdOptions, enter, enterAgain } from './etcd-entry.ts';
 import { NO_LOOK, read, type Seen, wishOf } from './etcd-reading.ts';
 import { EtcdWatch } from './etcd-watch.ts';
@@ -251,7 +251,7 @@ export class EtcdDirectory implements Directory {
       return decision;
     } catch (error) {
       // It may be read all the same: whoever asks next finds out.
-      this.#unwritten = whyOf(error);
+      this.#unwritten = troubleOf(error);
       return null;
     }
   }
@@ -383,7 +383,7 @@ export class EtcdDirectory implements Directory {
 
   /** Kept for operators; the next step tries again. */
   #failed(error: unknown): void {
-    this.#trouble = whyOf(error);
+    this.#trouble = troubleOf(error);
     if (this.#away !== null) return;
     this.#away = new Date();
     this.#options.log.warn({ err: error, since: this.#away }, 'the directory is away');
